@@ -1,0 +1,1 @@
+//! NUMA topology and thread pinning for applications.
