@@ -5,12 +5,15 @@
 #[cfg(any(test, loom))]
 extern crate std;
 
-pub mod units;
-#[allow(dead_code)]
-#[allow(unused_imports)]
-mod sync;
+#[cfg(not(loom))]
+pub mod config;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod os;
-#[cfg(not(loom))]
-pub mod config;
+#[allow(dead_code)]
+#[allow(unsafe_code)]
+mod slab;
+#[allow(dead_code)]
+#[allow(unused_imports)]
+mod sync;
+pub mod units;
