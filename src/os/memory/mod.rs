@@ -1,0 +1,27 @@
+//! Address space and pages: reserve, commit, populate, release, move, huge pages.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `mapping` | new mappings, reservations, commit and decommit, unmap |
+//! | `advice` | `madvise`, populate, residency |
+//! | `remap` | `mremap`: growing and moving pages without copying |
+//! | `huge` | 2 MiB pages from the reserved pool |
+//!
+//! Lengths are bytes and multiples of the base page; addresses are page-aligned; both are checked
+//! only by the kernel (`EINVAL`) unless a function says otherwise.
+//!
+//! # Invariants
+//! - Every mapping made here is private and anonymous, and lies below [`ADDRESS_LIMIT`].
+//! - A reserved range belongs to its owner until [`unmap`]: commit, decommit and the functions that
+//!   replace pages in it never leave a hole in it, except where the error says so.
+//! - [`commit`] and [`decommit`] keep the memory policy of a range; mapping over it loses it.
+
+mod advice;
+mod huge;
+mod mapping;
+mod remap;
+
+pub use advice::{Advice, advise, populate, populate_safely, resident};
+pub use huge::{HUGE_2M_BYTES, map_huge_2m, map_huge_2m_at};
+pub use mapping::{ADDRESS_LIMIT, commit, decommit, map, map_aligned, reserve, reserve_at, unmap};
+pub use remap::{move_pages, remap, remap_in_place, replace};

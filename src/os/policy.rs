@@ -1,0 +1,181 @@
+//! Memory policy: on which nodes pages shall lie, and on which they do.
+//!
+//! Key types: [`NodeMask`] (a set of kernel nodes), [`Binding`]. Neighbours: `topology` translates
+//! between these kernel numbers and the dense [`NodeId`](crate::units::NodeId)s of the rest.
+//!
+//! Containers without `CAP_SYS_NICE` often forbid all of these calls but `move_pages` (`EPERM` by
+//! seccomp); placement is then left to the first touch.
+
+use super::errno::{Errno, Result, check};
+use super::fault::{Call, gate};
+use crate::units::KernelNode;
+use core::ptr::{self, NonNull};
+
+/// A set of kernel nodes, numbers 0 to [`NodeMask::BITS`] - 1. Laid out as the kernel wants it: an
+/// array of 64-bit words, node n is bit n % 64 of word n / 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct NodeMask {
+    words: [u64; Self::WORDS],
+}
+
+impl NodeMask {
+    /// How many nodes the set can tell apart; Linux has at most 1024 (`CONFIG_NODES_SHIFT` 10).
+    pub const BITS: usize = 1024;
+    const WORDS: usize = Self::BITS / 64;
+    /// What the kernel wants to hear as the length of the mask: it takes one off.
+    const KERNEL_BITS: usize = Self::BITS + 1;
+
+    /// No node.
+    pub const EMPTY: Self = Self { words: [0; Self::WORDS] };
+
+    /// One node.
+    pub const fn only(node: KernelNode) -> Self {
+        let mut mask = Self::EMPTY;
+        mask.insert(node);
+        mask
+    }
+
+    /// Adds a node; a number beyond [`BITS`](Self::BITS) is ignored.
+    pub const fn insert(&mut self, node: KernelNode) {
+        let bit = node.0 as usize;
+        if bit < Self::BITS {
+            self.words[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    /// Whether the node is in the set.
+    pub const fn contains(&self, node: KernelNode) -> bool {
+        let bit = node.0 as usize;
+        bit < Self::BITS && self.words[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
+    /// The nodes that are in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut mask = *self;
+        for (word, with) in mask.words.iter_mut().zip(&other.words) {
+            *word &= with;
+        }
+        mask
+    }
+
+    /// Whether no node is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    /// How many nodes are in the set.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The nodes of the set, in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = KernelNode> + '_ {
+        (0..Self::BITS as u16).map(KernelNode).filter(|node| self.contains(*node))
+    }
+}
+
+/// How a range is tied to nodes; each as in mbind(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// On the first node of the mask; if it is full, on the nearest other one.
+    Preferred,
+    /// On the nodes of the mask only. If they are full the kernel kills the process, although other
+    /// nodes may have memory.
+    Bind,
+    /// Page by page in turn over the nodes of the mask.
+    Interleave,
+}
+
+impl Binding {
+    const fn mode(self) -> i32 {
+        match self {
+            Self::Preferred => libc::MPOL_PREFERRED,
+            Self::Bind => libc::MPOL_BIND,
+            Self::Interleave => libc::MPOL_INTERLEAVE,
+        }
+    }
+}
+
+/// Ties the pages of `addr .. addr + len` that are not there yet to `nodes`. Pages that are there
+/// stay where they are. The policy survives `MADV_DONTNEED`, `mprotect` and `mremap`, not a new
+/// mapping over the range.
+///
+/// Errors: `EINVAL` if `addr` is not page-aligned, or no node of the mask is online, allowed and has
+/// memory; `EFAULT` if part of the range is not mapped; `EPERM` by seccomp; `ENOSYS` without NUMA
+/// support; `ENOMEM`. mbind(2).
+pub fn bind(addr: NonNull<u8>, len: usize, binding: Binding, nodes: &NodeMask) -> Result<()> {
+    gate(Call::Mbind)?;
+    // SAFETY: the kernel reads BITS bits of the mask, which has as many; the policy of a range
+    // decides where its future pages lie, not what is in them.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mbind,
+            addr.as_ptr(),
+            len,
+            binding.mode(),
+            nodes.words.as_ptr(),
+            NodeMask::KERNEL_BITS,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// The nodes that this process may have memory on: the cpuset's, within those that have memory.
+///
+/// Errors: `EPERM` by seccomp; `ENOSYS` without NUMA support. get_mempolicy(2) with
+/// `MPOL_F_MEMS_ALLOWED`.
+pub fn allowed_nodes() -> Result<NodeMask> {
+    const MPOL_F_MEMS_ALLOWED: usize = 1 << 2;
+    let mut mask = NodeMask::EMPTY;
+    gate(Call::GetMempolicy)?;
+    // SAFETY: the kernel writes at most BITS bits into the mask, which has as many.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_get_mempolicy,
+            ptr::null_mut::<i32>(),
+            mask.words.as_mut_ptr(),
+            NodeMask::KERNEL_BITS,
+            ptr::null::<u8>(),
+            MPOL_F_MEMS_ALLOWED,
+        )
+    })?;
+    Ok(mask)
+}
+
+/// Asks on which node each page lies, without faulting any in: `status[i]` becomes the kernel node of
+/// the page at `pages[i]`, or a negated error number (`-ENOENT`: not there, on Linux 6.1 `-EFAULT`;
+/// `-EFAULT`: the shared zero page, or not mapped).
+///
+/// Errors: `EINVAL` if the slices differ in length; `EPERM`, `ENOSYS` as for [`bind`].
+/// move_pages(2) with no target nodes.
+pub fn pages_nodes(pages: &[*const u8], status: &mut [i32]) -> Result<()> {
+    if pages.len() != status.len() {
+        return Err(Errno::EINVAL);
+    }
+    gate(Call::MovePages)?;
+    // SAFETY: the kernel reads `len` pointers, which it only looks up in the page table, and writes
+    // `len` numbers; both slices have that length. No target nodes: nothing moves.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_pages,
+            0,
+            pages.len(),
+            pages.as_ptr(),
+            ptr::null::<i32>(),
+            status.as_mut_ptr(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// The kernel node on which the page at `page` lies, without faulting it in.
+///
+/// Errors: `ENOENT` or `EFAULT` if the page is not there; else as [`pages_nodes`].
+pub fn node_of_page(page: *const u8) -> Result<KernelNode> {
+    let mut status = [Errno::ENOENT.0];
+    pages_nodes(&[page], &mut status)?;
+    u16::try_from(status[0]).map(KernelNode).map_err(|_| Errno(status[0].saturating_neg()))
+}

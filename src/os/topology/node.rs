@@ -1,0 +1,43 @@
+//! What a node has free at this moment.
+
+use crate::os::errno::{Errno, Result};
+use crate::os::file::{Path, Reader};
+use crate::units::KernelNode;
+use core::ffi::CStr;
+
+pub(super) const ROOT: &CStr = c"/sys/devices/system";
+
+/// Free memory of a node in bytes (`MemFree`, without page cache that could be dropped).
+///
+/// Errors: `ENOENT` if the node or sysfs does not exist; open(2), read(2).
+pub fn node_free_bytes(node: KernelNode) -> Result<u64> {
+    meminfo_bytes(ROOT, node, b"MemFree:")
+}
+
+/// Free pages of 2 MiB in the node's reserved pool. Some of them may be promised already.
+///
+/// Errors: `ENOENT` if the node, sysfs or this page size does not exist; open(2), read(2).
+pub fn node_free_huge_2m(node: KernelNode) -> Result<u64> {
+    free_huge_2m_in(ROOT, node)
+}
+
+/// One line of the node's `meminfo`, in bytes. The file says kB and means KiB.
+pub(super) fn meminfo_bytes(root: &CStr, node: KernelNode, key: &[u8]) -> Result<u64> {
+    let mut reader = Reader::open(&node_path(root, node, b"/meminfo"))?;
+    if !reader.skip_past(key)? {
+        return Err(Errno::ENOENT);
+    }
+    reader.number()?.map(|kib| kib.saturating_mul(1024)).ok_or(Errno::ENOENT)
+}
+
+pub(super) fn free_huge_2m_in(root: &CStr, node: KernelNode) -> Result<u64> {
+    let file = b"/hugepages/hugepages-2048kB/free_hugepages";
+    Reader::open(&node_path(root, node, file))?.number()?.ok_or(Errno::ENOENT)
+}
+
+/// `ROOT/node/nodeN` and `file` behind it.
+pub(super) fn node_path(root: &CStr, node: KernelNode, file: &[u8]) -> Path {
+    let mut path = Path::new(root);
+    path.push(b"/node/node").push_dec(node.0.into()).push(file);
+    path
+}
