@@ -1,0 +1,80 @@
+//! The enums that fields of [`Config`](super::Config) hold.
+
+/// Whether per-CPU caches are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RseqMode {
+    /// Per-CPU caches where the kernel has working restartable sequences, else per-thread caches.
+    Auto,
+    /// Per-thread caches.
+    Off,
+}
+
+/// How memory is tied to nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumaMode {
+    /// Memory lies on its node, and if that is full, on the nearest other one.
+    Preferred,
+    /// Memory lies on its node. If that is full the kernel kills the process, although other nodes
+    /// may have memory.
+    Bind,
+    /// Pages lie on all nodes in turn.
+    Interleave,
+    /// No policy is set: a CPU of the node touches the memory first.
+    FirstTouch,
+    /// The machine is taken as one node.
+    Off,
+}
+
+/// Which huge pages are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeMode {
+    /// None: transparent huge pages are declined (`MADV_NOHUGEPAGE`).
+    Never,
+    /// Transparent huge pages are asked for (`MADV_HUGEPAGE`).
+    Transparent,
+    /// 2 MiB pages from the reserved pool (hugetlb) while there are any, else transparent ones. Not
+    /// for programs that fork and go on in the child: when the pool is dry, the kernel kills the
+    /// child.
+    Reserved,
+}
+
+/// A limit on the memory taken from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// No limit.
+    None,
+    /// This many bytes; 0 is no limit.
+    Bytes(usize),
+    /// What the control group (v2) says: `memory.high` for the soft limit, `memory.max` for the hard
+    /// one.
+    Cgroup,
+}
+
+impl Limit {
+    /// The limit in bytes, given what the control group says; `None` is no limit.
+    pub fn resolve(self, cgroup_bytes: Option<u64>) -> Option<usize> {
+        match self {
+            Self::None | Self::Bytes(0) => None,
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Cgroup => cgroup_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+/// Whether new SuperSlabs are backed with memory at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefault {
+    /// Pages come with the first touch.
+    Off,
+    /// All pages of a new SuperSlab are populated before it is used.
+    On,
+}
+
+/// Whether statistics go to stderr when the process exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsAtExit {
+    /// They do not.
+    Off,
+    /// They do.
+    On,
+}
