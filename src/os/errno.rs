@@ -101,6 +101,16 @@ pub(super) fn check(ret: libc::c_long) -> Result<usize> {
     if ret == -1 { Err(Errno::last()) } else { Ok(ret as usize) }
 }
 
+/// Repeats a call as long as a signal interrupts it.
+pub(super) fn until_done(mut call: impl FnMut() -> Result<usize>) -> Result<usize> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +139,12 @@ mod tests {
         assert_eq!(check(-1), Err(Errno::EPERM));
         assert_eq!(check(0), Ok(0));
         assert_eq!(check(4096), Ok(4096));
+    }
+
+    #[test]
+    fn an_interrupted_call_is_repeated_and_another_error_is_not() {
+        let mut answers = [Err(Errno::EINTR), Err(Errno::EINTR), Ok(5), Err(Errno::EIO)].into_iter();
+        assert_eq!(until_done(|| answers.next().unwrap()), Ok(5));
+        assert_eq!(until_done(|| answers.next().unwrap()), Err(Errno::EIO));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything here is async-signal-safe: a buffer on the stack and `write(2)`, `abort(3)`.
 
-use super::errno::{Errno, ErrnoGuard};
+use super::errno::{ErrnoGuard, check, until_done};
 use super::fault::{Call, gate};
 
 /// A line of text in a fixed buffer on the stack. What does not fit is cut off.
@@ -86,13 +86,12 @@ pub fn warn(line: &Line) {
     let _errno = ErrnoGuard::new();
     let mut line = *line;
     line.bytes[line.len] = b'\n';
-    while gate(Call::Write).is_ok() {
+    let _ = until_done(|| {
+        gate(Call::Write)?;
         // SAFETY: reads `len + 1` initialised bytes: `push` keeps `len` below BYTES.
         let ret = unsafe { libc::write(libc::STDERR_FILENO, line.bytes.as_ptr().cast(), line.len + 1) };
-        if ret != -1 || Errno::last() != Errno::EINTR {
-            return;
-        }
-    }
+        check(ret as libc::c_long)
+    });
 }
 
 /// Writes the line to stderr and aborts the process. abort(3).
@@ -101,4 +100,79 @@ pub fn die(line: &Line) -> ! {
     warn(line);
     // SAFETY: may be called anywhere, also in a signal handler; does not return.
     unsafe { libc::abort() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::errno::Errno;
+    use crate::os::fault;
+    use crate::os::testing::{run_in_child, stderr};
+    use std::os::unix::process::ExitStatusExt;
+    use std::string::String;
+
+    fn text(line: &Line) -> String {
+        String::from_utf8(line.as_bytes().into()).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        let mut line = Line::new();
+        line.push_dec(0).push_str(" ").push_dec(u64::MAX).push_str(" ").push_hex(0).push_str(" ");
+        line.push_hex(usize::MAX);
+        assert_eq!(text(&line), "numaslab: 0 18446744073709551615 0x0 0xffffffffffffffff");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_off_and_leaves_room_for_the_newline() {
+        let mut line = Line::new();
+        for _ in 0..100 {
+            line.push_str("0123456789").push_dec(12345);
+        }
+        assert_eq!(line.as_bytes().len(), Line::BYTES - 1);
+        assert!(text(&line).starts_with("numaslab: 0123456789123450123"));
+    }
+
+    #[test]
+    fn bytes_from_outside_cannot_control_the_terminal() {
+        let mut line = Line::new();
+        line.push_bytes(b"a\x1b[2J\nb\xff c");
+        assert_eq!(text(&line), "numaslab: a?[2J?b? c");
+    }
+
+    #[test]
+    fn die_writes_one_line_and_aborts() {
+        let output = run_in_child("os::fatal::tests::die_writes_one_line_and_aborts", |_| {}, || {
+            let mut line = Line::new();
+            line.push_str("double free of ").push_hex(0xdead0);
+            die(&line);
+        });
+        let output = output.unwrap();
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+        assert!(stderr(&output).contains("numaslab: double free of 0xdead0\n"), "{}", stderr(&output));
+    }
+
+    #[test]
+    fn warn_retries_after_a_signal_keeps_errno_and_gives_up_on_other_errors() {
+        let name = "os::fatal::tests::warn_retries_after_a_signal_keeps_errno_and_gives_up_on_other_errors";
+        let output = run_in_child(name, |_| {}, || {
+            let mut line = Line::new();
+            fault::fail_nth(Call::Write, 1, Errno::EINTR);
+            warn(line.push_str("interrupted"));
+            fault::fail_nth(Call::Write, 1, Errno::EIO);
+            warn(line.push_str("lost"));
+            // SAFETY: this thread's own errno; descriptor 2 is closed to make the write fail.
+            unsafe {
+                libc::close(libc::STDERR_FILENO);
+                *libc::__errno_location() = 99;
+            }
+            warn(&line);
+            assert_eq!(Errno::last(), Errno(99));
+        });
+        if let Some(output) = output {
+            assert!(output.status.success());
+            assert!(stderr(&output).contains("numaslab: interrupted\n"));
+            assert!(!stderr(&output).contains("lost"));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Key types: [`Path`] (a path put together on the stack), [`Reader`] (a file read in one pass, of any
 //! length). Neighbours: `topology` and `cgroup`.
 
-use super::errno::{Errno, Result, check};
+use super::errno::{Errno, Result, check, until_done};
 use super::fault::{Call, gate};
 use core::ffi::CStr;
 
@@ -68,15 +68,13 @@ impl Path {
         if self.len >= Self::BYTES {
             return Err(Errno(libc::ENAMETOOLONG));
         }
-        loop {
+        let open = || {
             gate(Call::Open)?;
             // SAFETY: `push` keeps `len < BYTES` and everything from `len` on is 0, so the path is
             // NUL-terminated.
-            match check(unsafe { libc::open(self.bytes.as_ptr().cast(), flags) }.into()) {
-                Err(Errno::EINTR) => {}
-                result => return result.map(|fd| fd as i32),
-            }
-        }
+            check(unsafe { libc::open(self.bytes.as_ptr().cast(), flags) }.into())
+        };
+        until_done(open).map(|fd| fd as i32)
     }
 }
 
@@ -160,18 +158,14 @@ impl Reader {
     }
 
     fn fill(&mut self) -> Result<()> {
-        loop {
+        let len = until_done(|| {
             gate(Call::Read)?;
             // SAFETY: reads at most the length of the buffer into the buffer.
             let ret = unsafe { libc::read(self.fd, self.buffer.as_mut_ptr().cast(), self.buffer.len()) };
-            match check(ret as libc::c_long) {
-                Err(Errno::EINTR) => {}
-                result => {
-                    (self.at, self.end) = (0, result?);
-                    return Ok(());
-                }
-            }
-        }
+            check(ret as libc::c_long)
+        })?;
+        (self.at, self.end) = (0, len);
+        Ok(())
     }
 }
 
@@ -187,4 +181,102 @@ fn close(fd: i32) {
     let _ = gate(Call::Close);
     // SAFETY: the callers own `fd` and do not use it again.
     unsafe { libc::close(fd) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::testing::TempDir;
+    use std::string::String;
+    use std::vec::Vec;
+    use std::{format, vec};
+
+    fn reader(dir: &TempDir, text: &str) -> Reader {
+        dir.write("file", text);
+        let mut path = Path::new(&dir.root());
+        Reader::open(path.push(b"/file")).unwrap()
+    }
+
+    fn ranges(reader: &mut Reader) -> Vec<(u64, u64)> {
+        let mut ranges = Vec::new();
+        reader.list(|first, last| ranges.push((first, last))).unwrap();
+        ranges
+    }
+
+    #[test]
+    fn lists_are_read_in_all_the_kernels_forms() {
+        let dir = TempDir::new();
+        for (text, expected) in [
+            ("0\n", vec![(0, 0)]),
+            ("0-3,8,10-11\n", vec![(0, 3), (8, 8), (10, 11)]),
+            ("\n", vec![]),
+            ("", vec![]),
+            ("7", vec![(7, 7)]),
+            ("5-", vec![(5, 5)]),
+            ("x", vec![]),
+        ] {
+            assert_eq!(ranges(&mut reader(&dir, text)), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_longer_than_the_buffer_is_read_whole() {
+        let dir = TempDir::new();
+        let text: String = (0..4000).map(|n| format!("{},", n * 2)).collect();
+        let expected: Vec<_> = (0..4000).map(|n| (n * 2, n * 2)).collect();
+        assert_eq!(ranges(&mut reader(&dir, &text)), expected);
+    }
+
+    #[test]
+    fn a_key_is_found_across_the_end_of_the_buffer_and_after_a_false_start() {
+        let dir = TempDir::new();
+        for pad in 240..260 {
+            let text = format!("{}Mem MeMemFree: 12 kB", " ".repeat(pad));
+            let mut reader = reader(&dir, &text);
+            assert_eq!(reader.skip_past(b"MemFree:"), Ok(true), "pad {pad}");
+            assert_eq!(reader.number(), Ok(Some(12)));
+            assert_eq!(reader.skip_past(b"MemFree:"), Ok(false));
+        }
+    }
+
+    #[test]
+    fn numbers_saturate_and_stop_at_what_is_none() {
+        let dir = TempDir::new();
+        let mut reader = reader(&dir, " \t10\n99999999999999999999 max");
+        assert_eq!(reader.number(), Ok(Some(10)));
+        assert_eq!(reader.number(), Ok(Some(u64::MAX)));
+        assert_eq!(reader.number(), Ok(None));
+        assert_eq!(reader.byte(), Ok(Some(b'm')));
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_refused_not_cut() {
+        let dir = TempDir::new();
+        dir.write("file", "");
+        let mut path = Path::new(&dir.root());
+        path.push(b"/file");
+        assert!(path.exists());
+        // The cut path would exist: only slashes are added.
+        path.push(&[b'/'; Path::BYTES]);
+        assert!(!path.exists());
+        assert_eq!(path.push(b"x").open(libc::O_RDONLY), Err(Errno(libc::ENAMETOOLONG)));
+    }
+
+    #[test]
+    fn numbers_in_paths_have_all_their_digits() {
+        let mut path = Path::new(c"n");
+        path.push_dec(0).push(b",").push_dec(1009).push(b",").push_dec(usize::MAX);
+        assert_eq!(&path.bytes[..path.len], format!("n0,1009,{}", usize::MAX).as_bytes());
+    }
+
+    #[test]
+    fn readers_leave_no_descriptor_behind() {
+        let dir = TempDir::new();
+        let first = reader(&dir, "1").fd;
+        for _ in 0..2000 {
+            drop(reader(&dir, "1"));
+        }
+        // Other tests open files too, but not thousands at once.
+        assert!(reader(&dir, "1").fd < first + 1000);
+    }
 }

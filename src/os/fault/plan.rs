@@ -144,3 +144,100 @@ fn step_plan(plan: &AtomicU64) -> Option<Errno> {
     };
     before.fails().then(|| before.errno())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::clock::monotonic_ms;
+    use crate::os::errno::Errno;
+    use crate::os::fault::{calls, gate};
+    use crate::os::testing::in_child;
+    use crate::sync::AtomicUsize;
+
+    /// What ten calls in a row do under a plan: true for a failure.
+    fn ten_calls(plan: Plan) -> [bool; 10] {
+        let mut plan = plan;
+        [(); 10].map(|()| {
+            let fails = plan.fails();
+            plan = plan.stepped().unwrap_or(plan);
+            fails
+        })
+    }
+
+    #[test]
+    fn a_plan_fails_at_its_call_and_once_or_ever_after() {
+        let at = |calls: &[usize]| {
+            let mut expected = [false; 10];
+            calls.iter().for_each(|call| expected[*call - 1] = true);
+            expected
+        };
+        assert_eq!(ten_calls(Plan::IDLE), at(&[]));
+        assert_eq!(ten_calls(Plan::new(ONCE, 1, Errno::EIO)), at(&[1]));
+        assert_eq!(ten_calls(Plan::new(ONCE, 4, Errno::EIO)), at(&[4]));
+        assert_eq!(ten_calls(Plan::new(ONCE, 0, Errno::EIO)), at(&[1]));
+        assert_eq!(ten_calls(Plan::new(FROM, 1, Errno::EIO)), [true; 10]);
+        assert_eq!(ten_calls(Plan::new(FROM, 8, Errno::EIO)), at(&[8, 9, 10]));
+        assert_eq!(Plan::new(FROM, 1 << 40, Errno(4095)).errno(), Errno(4095));
+        assert_eq!(Plan::new(FROM, 1 << 40, Errno(4095)).left(), 1 << 40);
+    }
+
+    #[test]
+    fn the_gate_fails_as_asked_counts_and_forgets_when_cleared() {
+        in_child("os::fault::plan::tests::the_gate_fails_as_asked_counts_and_forgets_when_cleared", || {
+            let before = calls();
+            fail_nth(Call::Munmap, 2, Errno::EIO);
+            fail_all(Call::Mremap, Errno::EFAULT);
+            assert_eq!(gate(Call::Munmap), Ok(()));
+            assert_eq!(gate(Call::Munmap), Err(Errno::EIO));
+            assert_eq!(gate(Call::Munmap), Ok(()));
+            assert_eq!(gate(Call::Mremap), Err(Errno::EFAULT));
+            assert_eq!(gate(Call::Mremap), Err(Errno::EFAULT));
+            clear();
+            assert_eq!(gate(Call::Mremap), Ok(()));
+            fail_from(2);
+            assert_eq!(gate(Call::Mremap), Ok(()));
+            assert_eq!(gate(Call::Munmap), Err(Errno::ENOMEM));
+            assert_eq!(gate(Call::Rseq), Err(Errno::ENOMEM));
+            clear();
+            assert_eq!(gate(Call::Rseq), Ok(()));
+            let made = calls().since(&before);
+            assert_eq!((made.of(Call::Munmap), made.of(Call::Mremap), made.of(Call::Rseq)), (4, 4, 2));
+            assert_eq!(made.total(), 10);
+            let failed = [Call::Munmap, Call::Mremap, Call::Rseq].map(failures);
+            assert_eq!(failed, [2, 2, 1]);
+        });
+    }
+
+    #[test]
+    fn the_vdso_calls_can_fail_and_are_not_counted() {
+        in_child("os::fault::plan::tests::the_vdso_calls_can_fail_and_are_not_counted", || {
+            let before = calls();
+            fail_nth(Call::Clock, 1, Errno::EINVAL);
+            assert_eq!(monotonic_ms(), 0);
+            assert_ne!(monotonic_ms(), 0);
+            assert_eq!(calls().since(&before).total(), 0);
+        });
+    }
+
+    #[test]
+    fn the_hook_runs_before_each_call_and_may_pass_the_gate_itself() {
+        static SEEN: AtomicUsize = AtomicUsize::new(0);
+        fn hook(call: Call) {
+            if call == Call::Mbind && SEEN.fetch_add(1, Ordering::Relaxed) == 0 {
+                assert_eq!(gate(Call::Mbind), Ok(()));
+            }
+        }
+        in_child(
+            "os::fault::plan::tests::the_hook_runs_before_each_call_and_may_pass_the_gate_itself",
+            || {
+                set_hook(hook);
+                assert_eq!(gate(Call::Mbind), Ok(()));
+                assert_eq!(gate(Call::Munmap), Ok(()));
+                assert_eq!(SEEN.load(Ordering::Relaxed), 2);
+                clear();
+                assert_eq!(gate(Call::Mbind), Ok(()));
+                assert_eq!(SEEN.load(Ordering::Relaxed), 2);
+            },
+        );
+    }
+}

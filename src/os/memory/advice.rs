@@ -149,3 +149,116 @@ pub fn resident(addr: NonNull<u8>, len: usize) -> Result<usize> {
     }
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fault;
+    use crate::os::memory::{map, reserve, unmap};
+    use crate::os::testing::{in_child, is_readable};
+
+    const PAGES: usize = 600;
+    const LEN: usize = PAGES * PAGE_BYTES;
+
+    fn with_map(body: impl FnOnce(NonNull<u8>)) {
+        let base = map(LEN).unwrap();
+        // SAFETY: the test's own mapping. Without huge pages, residency is exact.
+        unsafe {
+            let _ = advise(base, LEN, Advice::NoHugePage);
+            body(base);
+            unmap(base, LEN).unwrap();
+        }
+    }
+
+    #[test]
+    fn residency_counts_exactly_the_touched_pages_over_several_batches() {
+        with_map(|base| {
+            assert_eq!(resident(base, LEN), Ok(0));
+            for page in (0..PAGES).step_by(3) {
+                // SAFETY: inside the mapping.
+                unsafe { base.add(page * PAGE_BYTES).write(1) };
+            }
+            assert_eq!(resident(base, LEN), Ok(PAGES / 3));
+        });
+    }
+
+    #[test]
+    fn populate_makes_pages_resident_and_keeps_contents() {
+        with_map(|base| {
+            // SAFETY: inside the mapping, ours alone.
+            unsafe {
+                base.add(5).write(42);
+                populate(base, LEN / 2).unwrap();
+                assert_eq!(resident(base, LEN), Ok(PAGES / 2));
+                assert_eq!(base.add(5).read(), 42);
+                advise(base, LEN, Advice::DontNeed).unwrap();
+                assert_eq!(resident(base, LEN), Ok(0));
+                assert_eq!(base.add(5).read(), 0);
+            }
+        });
+    }
+
+    #[test]
+    fn populate_touches_by_itself_where_the_kernel_cannot() {
+        in_child("os::memory::advice::tests::populate_touches_by_itself_where_the_kernel_cannot", || {
+            with_map(|base| {
+                fault::fail_all(Call::Populate, Errno::EINVAL);
+                // SAFETY: inside the mapping, ours alone.
+                unsafe {
+                    base.write(42);
+                    assert_eq!(populate_safely(base, LEN), Err(Errno::EINVAL));
+                    assert_eq!(resident(base, LEN), Ok(1));
+                    populate(base, LEN).unwrap();
+                    assert_eq!(resident(base, LEN), Ok(PAGES));
+                    assert_eq!(base.read(), 42);
+                    fault::fail_all(Call::Populate, Errno::ENOMEM);
+                    assert_eq!(populate(base, LEN), Err(Errno::ENOMEM));
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn memory_that_cannot_be_written_cannot_be_populated() {
+        let base = reserve(LEN, PAGE_BYTES).unwrap();
+        // SAFETY: the test's own reservation.
+        unsafe {
+            assert!(populate_safely(base, LEN).is_err());
+            assert_eq!(resident(base, LEN), Ok(0));
+            unmap(base, LEN).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_advice_is_taken_by_this_kernel_or_unknown_to_it() {
+        use Advice::*;
+        with_map(|base| {
+            for advice in [HugePage, NoHugePage, Free, DontNeed, DontDump, DoDump, DontFork, DoFork] {
+                // SAFETY: the contents are of no interest; nobody forks on this memory.
+                let result = unsafe { advise(base, LEN, advice) };
+                assert!(matches!(result, Ok(()) | Err(Errno::EINVAL)), "{advice:?}: {result:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_forked_child_does_not_see_what_it_shall_not_inherit() {
+        in_child("os::memory::advice::tests::a_forked_child_does_not_see_what_it_shall_not_inherit", || {
+            with_map(|base| {
+                // SAFETY: the child calls nothing but async-signal-safe functions.
+                unsafe {
+                    advise(base, PAGE_BYTES, Advice::DontFork).unwrap();
+                    let child = libc::fork();
+                    if child == 0 {
+                        let seen = is_readable(base.as_ptr()) as i32;
+                        let beside = is_readable(base.add(PAGE_BYTES).as_ptr()) as i32;
+                        libc::_exit(seen * 2 + beside);
+                    }
+                    let mut status = 0;
+                    assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+                    assert_eq!(libc::WEXITSTATUS(status), 1);
+                }
+            });
+        });
+    }
+}

@@ -47,3 +47,66 @@ pub unsafe fn map_huge_2m_at(addr: NonNull<u8>, len: usize) -> Result<()> {
         let _ = unsafe { super::unmap(from, len) };
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::errno::Errno;
+    use crate::os::memory::{populate_safely, reserve, reserve_at, unmap};
+    use crate::os::testing::{in_child, is_readable};
+    use crate::os::{memory, policy, topology};
+    use std::eprintln;
+
+    /// Huge pages that the machine has free now.
+    fn free_pages() -> u64 {
+        let nodes = policy::allowed_nodes().unwrap_or(policy::NodeMask::EMPTY);
+        nodes.iter().filter_map(|node| topology::node_free_huge_2m(node).ok()).sum()
+    }
+
+    #[test]
+    fn an_empty_pool_leaves_the_range_as_it_was() {
+        const LEN: usize = 1 << 40;
+        assert!(map_huge_2m(LEN).is_err());
+        let base = reserve(LEN, HUGE_2M_BYTES).unwrap();
+        // SAFETY: the test's own reservation.
+        unsafe {
+            memory::commit(base, 4096).unwrap();
+            base.write(5);
+            assert!(matches!(map_huge_2m_at(base, LEN), Err(Errno::ENOMEM | Errno::EINVAL)));
+            assert_eq!(base.read(), 5);
+            unmap(base, LEN).unwrap();
+        }
+    }
+
+    #[test]
+    fn huge_pages_replace_a_part_of_a_reservation_and_go_back_to_the_pool() {
+        let name = "os::memory::huge::tests::\
+            huge_pages_replace_a_part_of_a_reservation_and_go_back_to_the_pool";
+        in_child(name, || {
+            let before = free_pages();
+            if before < 2 {
+                eprintln!("skipped: fewer than 2 huge pages");
+                return;
+            }
+            let base = reserve(3 * HUGE_2M_BYTES, HUGE_2M_BYTES).unwrap();
+            // SAFETY: the test's own reservation.
+            unsafe {
+                let middle = base.add(HUGE_2M_BYTES);
+                match map_huge_2m_at(middle, HUGE_2M_BYTES) {
+                    // Before Linux 5.16: refused.
+                    Err(Errno::EINVAL) => return,
+                    result => result.unwrap(),
+                }
+                populate_safely(middle, HUGE_2M_BYTES).unwrap();
+                assert_eq!(free_pages(), before - 1);
+                middle.write(1);
+                middle.add(HUGE_2M_BYTES - 1).write(2);
+                assert!(!is_readable(base.as_ptr()));
+                assert!(!is_readable(base.add(2 * HUGE_2M_BYTES).as_ptr()));
+                reserve_at(middle, HUGE_2M_BYTES).unwrap();
+                assert!(!is_readable(middle.as_ptr()));
+                assert_eq!(free_pages(), before);
+            }
+        });
+    }
+}

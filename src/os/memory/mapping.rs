@@ -203,3 +203,159 @@ fn discard(base: NonNull<u8>, len: usize) {
     // SAFETY: the callers pass ranges of mappings they have just made and show to nobody.
     let _ = unsafe { unmap(base, len) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::testing::{in_child, is_readable};
+    use std::fs;
+
+    const MIB: usize = 1 << 20;
+
+    /// Address space of the process in bytes.
+    fn address_space() -> usize {
+        let pages = fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').next().unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    fn fill(base: NonNull<u8>, len: usize, value: u8) {
+        // SAFETY: the tests pass committed memory of their own.
+        unsafe { base.write_bytes(value, len) }
+    }
+
+    fn bytes(base: NonNull<u8>, len: usize) -> &'static [u8] {
+        // SAFETY: the tests pass committed memory of their own that nobody writes meanwhile.
+        unsafe { core::slice::from_raw_parts(base.as_ptr(), len) }
+    }
+
+    #[test]
+    fn reservations_are_aligned_and_take_exactly_their_length() {
+        in_child("os::memory::mapping::tests::reservations_are_aligned_and_take_exactly_their_length", || {
+            address_space();
+            for align in [1, 4096, 64 << 10, 2 * MIB, 1 << 30, 64 << 30] {
+                for len in [4096, 3 * MIB + 4096, 1 << 30] {
+                    let before = address_space();
+                    let base = reserve(len, align).unwrap();
+                    assert_eq!(base.addr().get() % align, 0, "align {align}");
+                    assert!(base.addr().get() + len <= ADDRESS_LIMIT);
+                    assert_eq!(address_space(), before + len, "align {align}, len {len}");
+                    assert!(!is_readable(base.as_ptr()));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn mapped_memory_is_aligned_zero_and_writable() {
+        let base = map_aligned(4 * MIB, 2 * MIB).unwrap();
+        assert_eq!(base.addr().get() % (2 * MIB), 0);
+        assert!(bytes(base, 4 * MIB).iter().all(|byte| *byte == 0));
+        fill(base, 4 * MIB, 7);
+        let small = map(4096).unwrap();
+        fill(small, 4096, 8);
+        assert_eq!(bytes(base, 4 * MIB).last(), Some(&7));
+        // SAFETY: the test's own mappings, not used afterwards.
+        unsafe {
+            unmap(base, 4 * MIB).unwrap();
+            unmap(small, 4096).unwrap();
+        }
+    }
+
+    #[test]
+    fn bad_lengths_and_alignments_are_refused() {
+        for (len, align) in [(0, 4096), (100, 4096), (4096, 0), (4096, 3 * 4096)] {
+            assert_eq!(reserve(len, align), Err(Errno::EINVAL), "{len} {align}");
+        }
+        assert_eq!(reserve(usize::MAX & !4095, 1 << 30), Err(Errno::ENOMEM));
+        assert_eq!(reserve(ADDRESS_LIMIT, 1 << 30), Err(Errno::ENOMEM));
+        assert_eq!(map((1 << 46) + (1 << 46)), Err(Errno::ENOMEM));
+    }
+
+    #[test]
+    fn a_range_below_a_limit_is_found_by_hints() {
+        // On x86-64 the kernel starts just below 2^47, so these limits need hints.
+        for limit in [1 << 46, 1 << 44, 1 << 42] {
+            let base = map_below(64 * MIB, 2 * MIB, Access::Reserved, limit).unwrap();
+            assert!(base.addr().get() + 64 * MIB <= limit);
+            assert_eq!(base.addr().get() % (2 * MIB), 0);
+        }
+        assert_eq!(map_below(64 * MIB, 4096, Access::Reserved, 65 * MIB), Err(Errno::ENOMEM));
+    }
+
+    #[test]
+    fn decommitted_memory_is_unreachable_and_comes_back_as_zero() {
+        let base = reserve(4 * MIB, 2 * MIB).unwrap();
+        // SAFETY: the test's own reservation.
+        unsafe {
+            let middle = base.add(MIB);
+            commit(middle, MIB).unwrap();
+            assert!(!is_readable(base.as_ptr()));
+            assert!(!is_readable(middle.add(MIB).as_ptr()));
+            fill(middle, MIB, 0xa5);
+            decommit(middle, MIB / 2).unwrap();
+            assert!(!is_readable(middle.as_ptr()));
+            assert!(bytes(middle.add(MIB / 2), MIB / 2).iter().all(|byte| *byte == 0xa5));
+            commit(middle, MIB / 2).unwrap();
+            assert!(bytes(middle, MIB / 2).iter().all(|byte| *byte == 0));
+            unmap(base, 4 * MIB).unwrap();
+        }
+    }
+
+    #[test]
+    fn locked_memory_is_not_decommitted_and_keeps_its_contents() {
+        let base = map(4096).unwrap();
+        fill(base, 4096, 9);
+        // SAFETY: the test's own mapping.
+        unsafe {
+            assert_eq!(libc::mlock(base.as_ptr().cast(), 4096), 0);
+            assert_eq!(decommit(base, 4096), Err(Errno::EINVAL));
+            assert_eq!(bytes(base, 4096)[4095], 9);
+            unmap(base, 4096).unwrap();
+        }
+    }
+
+    #[test]
+    fn reserving_again_drops_the_contents() {
+        let base = map(2 * MIB).unwrap();
+        fill(base, 2 * MIB, 1);
+        // SAFETY: the test's own mapping.
+        unsafe {
+            reserve_at(base, MIB).unwrap();
+            assert!(!is_readable(base.as_ptr()));
+            assert_eq!(bytes(base.add(MIB), MIB)[0], 1);
+            commit(base, MIB).unwrap();
+            assert!(bytes(base, MIB).iter().all(|byte| *byte == 0));
+            unmap(base, 2 * MIB).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_limit_on_address_space_is_an_error_and_smaller_requests_go_on() {
+        in_child(
+            "os::memory::mapping::tests::a_limit_on_address_space_is_an_error_and_smaller_requests_go_on",
+            || {
+                let most = (address_space() + 64 * MIB) as libc::rlim_t;
+                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+                // SAFETY: passes a valid struct.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+                assert_eq!(reserve(1 << 30, 4096), Err(Errno::ENOMEM));
+                assert_eq!(map_aligned(MIB, 1 << 30), Err(Errno::ENOMEM));
+                assert!(map_aligned(MIB, 2 * MIB).is_ok());
+            },
+        );
+    }
+
+    #[test]
+    fn unmapped_memory_is_gone() {
+        in_child("os::memory::mapping::tests::unmapped_memory_is_gone", || {
+            let base = map(2 * MIB).unwrap();
+            assert!(is_readable(base.as_ptr()));
+            // SAFETY: the test's own mapping.
+            unsafe {
+                unmap(base.add(MIB), MIB).unwrap();
+                assert!(is_readable(base.as_ptr()) && !is_readable(base.add(MIB).as_ptr()));
+                assert_eq!(unmap(base.add(1), 4096), Err(Errno::EINVAL));
+            }
+        });
+    }
+}

@@ -1,8 +1,8 @@
 //! `mremap(2)`: growing a mapping and moving its pages without copying them.
 //!
 //! # Invariants
-//! - Each range named here lies in one mapping (one protection, one policy): kernels before 6.17
-//!   refuse others with `EFAULT`.
+//! - Each source named here is mapped throughout, by one mapping (one protection, one policy):
+//!   kernels before 6.17 refuse others with `EFAULT`, later ones move them with their holes.
 //! - Where pages move onto a range of the caller, a failure half-way may leave a hole in the address
 //!   space. It is closed at once by a reservation that replaces nothing; if another thread's mapping
 //!   was faster, or the kernel had failed before making the hole, the answer is `EEXIST`.
@@ -72,7 +72,10 @@ unsafe fn remap_onto(from: NonNull<u8>, to: NonNull<u8>, len: usize, flags: i32)
     // SAFETY: passed on.
     match unsafe { mremap(from, len, len, flags, to.as_ptr()) } {
         Ok(_) => Ok(()),
-        Err(errno) => close_hole(to, len).and(Err(errno)),
+        Err(errno) => match close_hole(to, len) {
+            Ok(()) => Err(errno),
+            Err(_) => Err(Errno::EEXIST),
+        },
     }
 }
 
@@ -102,4 +105,144 @@ unsafe fn mremap(
         return Err(Errno::last());
     }
     NonNull::new(base.cast()).ok_or(Errno::ENOMEM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fault;
+    use crate::os::memory::{map, reserve, resident, unmap};
+    use crate::os::testing::{in_child, is_readable};
+    use crate::sync::{AtomicUsize, Ordering};
+    use std::slice;
+
+    const MIB: usize = 1 << 20;
+
+    /// A mapping whose bytes tell their page.
+    fn patterned(len: usize) -> NonNull<u8> {
+        let base = map(len).unwrap();
+        for offset in (0..len).step_by(4096) {
+            // SAFETY: inside the mapping.
+            unsafe { base.add(offset).write((offset >> 12) as u8 | 1) };
+        }
+        base
+    }
+
+    fn has_pattern(base: NonNull<u8>, len: usize) -> bool {
+        // SAFETY: the tests pass mapped memory of their own.
+        let bytes = unsafe { slice::from_raw_parts(base.as_ptr(), len) };
+        (0..len).step_by(4096).all(|offset| bytes[offset] == (offset >> 12) as u8 | 1)
+    }
+
+    #[test]
+    fn a_mapping_grows_with_its_contents_and_zeroes() {
+        let base = patterned(MIB);
+        // SAFETY: the test's own mapping.
+        unsafe {
+            let grown = remap(base, MIB, 16 * MIB).unwrap();
+            assert!(has_pattern(grown, MIB));
+            assert_eq!(resident(grown, 16 * MIB), Ok(MIB / 4096));
+            assert_eq!(grown.add(16 * MIB - 1).read(), 0);
+            unmap(grown, 16 * MIB).unwrap();
+        }
+    }
+
+    #[test]
+    fn growing_in_place_fails_if_the_next_addresses_are_taken() {
+        let base = patterned(4 * MIB);
+        // SAFETY: the test's own mapping.
+        unsafe {
+            remap_in_place(base, 4 * MIB, 2 * MIB).unwrap();
+            let taken = base.add(2 * MIB);
+            // Another thread's mapping may be faster; either way the place is taken.
+            let _ = close_hole(taken, MIB);
+            assert_eq!(remap_in_place(base, 2 * MIB, 4 * MIB), Err(Errno::ENOMEM));
+            assert!(has_pattern(base, 2 * MIB));
+            unmap(base, 2 * MIB).unwrap();
+        }
+    }
+
+    #[test]
+    fn moved_pages_leave_zeroes_behind() {
+        let from = patterned(2 * MIB);
+        let to = reserve(4 * MIB, 2 * MIB).unwrap();
+        // SAFETY: the test's own mappings.
+        unsafe {
+            move_pages(from, to, 2 * MIB).unwrap();
+            assert!(has_pattern(to, 2 * MIB));
+            assert!(!is_readable(to.add(2 * MIB).as_ptr()));
+            assert_eq!(resident(from, 2 * MIB), Ok(0));
+            assert_eq!(from.read(), 0);
+            from.write(1);
+            unmap(from, 2 * MIB).unwrap();
+            unmap(to, 4 * MIB).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_replaced_range_holds_what_was_moved_there() {
+        in_child("os::memory::remap::tests::a_replaced_range_holds_what_was_moved_there", || {
+            let from = patterned(2 * MIB);
+            let to = reserve(4 * MIB, 2 * MIB).unwrap();
+            // SAFETY: the test's own mappings.
+            unsafe {
+                replace(from, to, 2 * MIB).unwrap();
+                assert!(has_pattern(to, 2 * MIB));
+                assert!(!is_readable(from.as_ptr()));
+            }
+        });
+    }
+
+    /// Moves from unmapped memory, and checks that the target is unreadable and without a hole.
+    fn failed_move(to: NonNull<u8>) -> Errno {
+        let from = map(2 * MIB).unwrap();
+        // SAFETY: the test's own mappings; nothing is there to be moved.
+        let error = unsafe {
+            unmap(from, 2 * MIB).unwrap();
+            move_pages(from, to, 2 * MIB).unwrap_err()
+        };
+        // Were there a hole, the range could be reserved without replacing anything.
+        assert_eq!(close_hole(to, 2 * MIB), Err(Errno::EEXIST));
+        error
+    }
+
+    #[test]
+    fn a_failed_move_leaves_no_hole_at_its_target() {
+        in_child("os::memory::remap::tests::a_failed_move_leaves_no_hole_at_its_target", || {
+            let to = reserve(4 * MIB, 2 * MIB).unwrap();
+            // Kernels differ in whether they unmap the target before they look at the source.
+            assert!(matches!(failed_move(to), Errno::EFAULT | Errno::EEXIST));
+        });
+    }
+
+    #[test]
+    fn a_hole_that_the_kernel_leaves_is_closed_and_the_reason_reported() {
+        static TARGET: AtomicUsize = AtomicUsize::new(0);
+        /// Does what a kernel does that fails half-way.
+        fn unmap_target(call: Call) {
+            let target = NonNull::new(ptr::with_exposed_provenance_mut(TARGET.load(Ordering::Relaxed)));
+            if let (Call::Mremap, Some(target)) = (call, target) {
+                // SAFETY: the target of the move is the test's own reservation.
+                unsafe { unmap(target, 2 * MIB).unwrap() };
+            }
+        }
+        let name = "os::memory::remap::tests::\
+            a_hole_that_the_kernel_leaves_is_closed_and_the_reason_reported";
+        in_child(name, || {
+            let to = reserve(4 * MIB, 2 * MIB).unwrap();
+            TARGET.store(to.as_ptr().expose_provenance(), Ordering::Relaxed);
+            fault::set_hook(unmap_target);
+            assert_eq!(failed_move(to), Errno::EFAULT);
+            // If the hole cannot be closed, the target is not the caller's any more.
+            fault::fail_all(Call::Mmap, Errno::ENOMEM);
+            let from = to.as_ptr().wrapping_add(2 * MIB);
+            // SAFETY: the test's own reservation.
+            let moved = unsafe { move_pages(NonNull::new(from).unwrap(), to, 2 * MIB) };
+            assert_eq!(moved, Ok(()));
+            fault::fail_nth(Call::Mremap, 1, Errno::ENOMEM);
+            // SAFETY: the test's own reservation.
+            let moved = unsafe { move_pages(NonNull::new(from).unwrap(), to, 2 * MIB) };
+            assert_eq!(moved, Err(Errno::EEXIST));
+        });
+    }
 }
