@@ -10,6 +10,12 @@ pub mod config;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod os;
+#[cfg(not(loom))]
+#[allow(dead_code)]
+#[allow(unsafe_code)]
+mod rseq;
+#[allow(dead_code)]
+pub mod size_class;
 #[allow(dead_code)]
 #[allow(unsafe_code)]
 mod slab;

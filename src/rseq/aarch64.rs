@@ -1,0 +1,292 @@
+//! The critical sections for aarch64: the same five as on x86-64, see `x86_64.rs` for each one's
+//! pseudo-code.
+
+use super::{Area, Regions};
+use core::arch::asm;
+
+/// The signature in front of every abort handler, as glibc registers it on this architecture.
+pub(super) const SIGNATURE: u32 = 0xd428_bc00;
+
+/// Opens a section: emits its descriptor and arms it. START is label 91, the end label 92, ABORT
+/// label 93; label 2 is where an aborted attempt begins anew.
+macro_rules! section {
+    ($($body:literal),+ $(,)?) => {
+        concat!(
+            // struct rseq_cs { version, flags: u32; start_ip, post_commit_offset, abort_ip: u64 }
+            ".pushsection __rseq_cs, \"aw\", @progbits\n",
+            ".balign 32\n",
+            "90: .long 0, 0\n",
+            ".quad 91f, 92f - 91f, 93f\n",
+            ".popsection\n",
+            // ABORT: out of line, behind the signature, which is a `brk` instruction.
+            ".pushsection .text.numaslab_rseq_abort, \"ax\", @progbits\n",
+            ".balign 4\n",
+            ".inst 0xd428bc00\n",
+            "93: b 2f\n",
+            ".popsection\n",
+            "2: adrp {tmp}, 90b\n",
+            "add {tmp}, {tmp}, :lo12:90b\n",
+            "str {tmp}, [{area}, #8]\n",
+            $($body, "\n",)+
+        )
+    };
+}
+
+/// The rseq area of this thread, as an address.
+#[inline(always)]
+fn address(area: Area) -> usize {
+    thread_pointer().wrapping_add_signed(area.0)
+}
+
+/// # Safety
+/// As [`super::pop`].
+#[inline(always)]
+pub(super) unsafe fn pop(regions: Regions, area: Area, index: usize) -> *mut u8 {
+    let block: *mut u8;
+    // SAFETY: by the caller's promise `regions[cpu_id]` is a region for every value that the kernel
+    // stores in `cpu_id`, with a header at `index` and a null cell below its cells.
+    unsafe {
+        asm!(
+            section!(
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "add {header}, {tmp}, {index}, lsl #2",
+                "ldrh {len:w}, [{header}]",
+                "add {tmp}, {tmp}, {len}, lsl #3",
+                "ldr {block}, [{tmp}, #-8]",
+                "cbz {block}, 92f",
+                "sub {len:w}, {len:w}, #1",
+                "strh {len:w}, [{header}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            index = in(reg) index,
+            block = out(reg) block,
+            header = out(reg) _,
+            len = out(reg) _,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    block
+}
+
+/// # Safety
+/// As [`super::push`].
+#[inline(always)]
+pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mut u8) -> bool {
+    // SAFETY: as in `pop`; cells up to `end` belong to the header at `index`.
+    unsafe {
+        asm!(
+            section!(
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "add {header}, {tmp}, {index}, lsl #2",
+                "ldrh {len:w}, [{header}]",
+                "ldrh {end:w}, [{header}, #2]",
+                "cmp {len:w}, {end:w}",
+                "b.hs {full}",
+                "str {block}, [{tmp}, {len}, lsl #3]",
+                "add {len:w}, {len:w}, #1",
+                "strh {len:w}, [{header}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            index = in(reg) index,
+            block = in(reg) block,
+            header = out(reg) _,
+            len = out(reg) _,
+            end = out(reg) _,
+            tmp = out(reg) _,
+            full = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}
+
+/// # Safety
+/// As [`super::pop_batch`].
+pub(super) unsafe fn pop_batch(
+    regions: Regions,
+    area: Area,
+    index: usize,
+    out: *mut *mut u8,
+    want: usize,
+) -> usize {
+    let taken: usize;
+    // SAFETY: as in `pop`; `out` has room for `want` pointers.
+    unsafe {
+        asm!(
+            section!(
+                "mov {i}, xzr",
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "add {header}, {tmp}, {index}, lsl #2",
+                "ldrh {len:w}, [{header}]",
+                "94: cmp {i}, {want}",
+                "b.hs 95f",
+                "add {cell}, {tmp}, {len}, lsl #3",
+                "ldr {block}, [{cell}, #-8]",
+                "cbz {block}, 95f",
+                "str {block}, [{out}, {i}, lsl #3]",
+                "sub {len:w}, {len:w}, #1",
+                "add {i}, {i}, #1",
+                "b 94b",
+                "95: cbz {i}, 92f",
+                "strh {len:w}, [{header}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            index = in(reg) index,
+            out = in(reg) out,
+            want = in(reg) want,
+            i = out(reg) taken,
+            block = out(reg) _,
+            cell = out(reg) _,
+            header = out(reg) _,
+            len = out(reg) _,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    taken
+}
+
+/// # Safety
+/// As [`super::push_batch`].
+pub(super) unsafe fn push_batch(
+    regions: Regions,
+    area: Area,
+    index: usize,
+    blocks: *const *mut u8,
+    n: usize,
+) -> usize {
+    let pushed: usize;
+    // SAFETY: as in `push`; `blocks` holds `n` pointers. Cells above `len` that an aborted attempt
+    // wrote are not part of the region's content.
+    unsafe {
+        asm!(
+            section!(
+                "mov {i}, xzr",
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "add {header}, {tmp}, {index}, lsl #2",
+                "ldrh {len:w}, [{header}]",
+                "ldrh {end:w}, [{header}, #2]",
+                "94: cmp {i}, {n}",
+                "b.hs 95f",
+                "cmp {len:w}, {end:w}",
+                "b.hs 95f",
+                "ldr {block}, [{blocks}, {i}, lsl #3]",
+                "str {block}, [{tmp}, {len}, lsl #3]",
+                "add {len:w}, {len:w}, #1",
+                "add {i}, {i}, #1",
+                "b 94b",
+                "95: cbz {i}, 92f",
+                "strh {len:w}, [{header}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            index = in(reg) index,
+            blocks = in(reg) blocks,
+            n = in(reg) n,
+            i = out(reg) pushed,
+            block = out(reg) _,
+            header = out(reg) _,
+            len = out(reg) _,
+            end = out(reg) _,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    pushed
+}
+
+/// # Safety
+/// As [`super::set_end`].
+pub(super) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, index: usize, end: u16) -> bool {
+    let done: u64;
+    // SAFETY: as in `pop`; the caller promises that the cells up to `end` belong to this header.
+    unsafe {
+        asm!(
+            section!(
+                "mov {done}, xzr",
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "cmp {tmp}, {region}",
+                "b.ne 92f",
+                "add {header}, {tmp}, {index}, lsl #2",
+                "ldrh {tmp:w}, [{header}]",
+                "cmp {tmp:w}, {end:w}",
+                "b.hi 92f",
+                "mov {done}, #1",
+                "strh {end:w}, [{header}, #2]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            region = in(reg) region,
+            index = in(reg) index,
+            end = in(reg) u32::from(end),
+            done = out(reg) done,
+            header = out(reg) _,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    done != 0
+}
+
+/// The thread pointer.
+#[inline(always)]
+pub(super) fn thread_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: reads a register that every thread of a process has.
+    unsafe {
+        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
+/// The offset of this crate's thread block from the thread pointer: one number for all threads, since
+/// the block lies in static TLS (initial-exec).
+#[inline(always)]
+pub(super) fn thread_block_offset() -> isize {
+    let offset: isize;
+    // SAFETY: reads one slot of the GOT, which the loader has filled before any code runs.
+    unsafe {
+        asm!(
+            "adrp {offset}, :gottprel:{block}",
+            "ldr {offset}, [{offset}, :gottprel_lo12:{block}]",
+            offset = out(reg) offset,
+            block = sym super::thread_block::NUMASLAB_THREAD_BLOCK,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    offset
+}
+
+/// The addresses of glibc's `__rseq_offset` and `__rseq_size`; null where there is no such symbol.
+pub(super) fn libc_symbols() -> (*const isize, *const u32) {
+    let (offset, size);
+    // SAFETY: the references are weak, so the GOT slots hold the addresses or null.
+    unsafe {
+        asm!(
+            ".weak __rseq_offset",
+            ".weak __rseq_size",
+            "adrp {0}, :got:__rseq_offset",
+            "ldr {0}, [{0}, :got_lo12:__rseq_offset]",
+            "adrp {1}, :got:__rseq_size",
+            "ldr {1}, [{1}, :got_lo12:__rseq_size]",
+            out(reg) offset,
+            out(reg) size,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    (offset, size)
+}

@@ -1,0 +1,139 @@
+//! The 64 bytes of thread-local storage that the whole allocator uses.
+//!
+//! Stable Rust has no `#[thread_local]`, and `std::thread_local!` may call into the dynamic loader at
+//! first use. So the block is defined in assembly, in static TLS (initial-exec model): its offset
+//! from the thread pointer is one number for all threads, and reaching it costs two instructions. In
+//! a shared library this asks the loader for static TLS space; 64 bytes fit into what glibc and musl
+//! keep for libraries that come by `dlopen`.
+//!
+//! The symbol's name carries the version, so that two versions of the crate can be in one program.
+
+use super::arch;
+use core::{cell::Cell, ptr::NonNull};
+
+/// What each thread has. Zeroed at thread start but for `cpu_id`.
+#[repr(C, align(64))]
+pub(crate) struct ThreadBlock {
+    /// An rseq area of this crate's own, for where libc registers none. Written by the kernel once it
+    /// is registered, and in `rseq_cs` by the critical sections.
+    pub(super) area: OwnArea,
+    /// The cache of this thread in fallback mode. Written by the thread alone.
+    pub(crate) region: Cell<*mut u8>,
+    /// Not 0 while the thread is inside its fallback cache: a signal handler that finds it so goes to
+    /// the layer below. Written by the thread (and its handlers, which restore it).
+    pub(crate) busy: Cell<u32>,
+    /// How far the thread has come, a [`Life`]. Written by the thread alone.
+    life: Cell<u32>,
+    reserved: [u64; 2],
+}
+
+/// The kernel's `struct rseq` in its first form: 32 bytes, 32-byte aligned.
+#[repr(C, align(32))]
+pub(super) struct OwnArea {
+    cpu_id_start: u32,
+    /// The kernel's CPU number, or [`UNREGISTERED`] before registration and after its end.
+    cpu_id: Cell<u32>,
+    rseq_cs: u64,
+    flags: u32,
+    node_id: u32,
+    mm_cid: u32,
+    reserved: u32,
+}
+
+/// `RSEQ_CPU_ID_UNINITIALIZED`.
+pub(super) const UNREGISTERED: u32 = u32::MAX;
+
+/// How far a thread has come, as far as the allocator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Has not come to any slow path yet.
+    Unknown,
+    /// Is served, and its exit hook is armed where it needs one.
+    Served,
+    /// Its exit hook ran: it is about to end and gets no cache any more.
+    Leaving,
+}
+
+const _: () = assert!(core::mem::size_of::<ThreadBlock>() == 64);
+const _: () = assert!(core::mem::offset_of!(OwnArea, cpu_id) == 4);
+const _: () = assert!(core::mem::offset_of!(OwnArea, rseq_cs) == 8);
+
+macro_rules! symbol {
+    () => {
+        concat!(
+            "numaslab_thread_block_",
+            env!("CARGO_PKG_VERSION_MAJOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_MINOR"),
+            "_",
+            env!("CARGO_PKG_VERSION_PATCH")
+        )
+    };
+}
+
+core::arch::global_asm!(
+    concat!(".pushsection .tdata.", symbol!(), ", \"awT\", @progbits"),
+    ".balign 64",
+    concat!(".globl ", symbol!()),
+    concat!(".hidden ", symbol!()),
+    concat!(".type ", symbol!(), ", @object"),
+    concat!(".size ", symbol!(), ", 64"),
+    concat!(symbol!(), ":"),
+    ".long 0, 0xffffffff",
+    ".zero 56",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    /// Only its name is used, as an operand of the assembly that loads its TLS offset.
+    #[link_name = symbol!()]
+    pub(super) static NUMASLAB_THREAD_BLOCK: u8;
+}
+
+/// The calling thread's block.
+#[inline(always)]
+pub(crate) fn current() -> &'static ThreadBlock {
+    let address = arch::thread_pointer().wrapping_add_signed(arch::thread_block_offset());
+    // SAFETY: the symbol above reserves 64 aligned bytes at this offset in every thread's static TLS,
+    // initialised to a valid `ThreadBlock`. All of its fields are only reached by this thread (cells),
+    // and callers do not pass the reference to another thread: it is not `Sync`.
+    unsafe { NonNull::new_unchecked(address as *mut ThreadBlock).as_ref() }
+}
+
+impl ThreadBlock {
+    /// How far the thread has come.
+    pub(crate) fn life(&self) -> Life {
+        match self.life.get() {
+            0 => Life::Unknown,
+            1 => Life::Served,
+            _ => Life::Leaving,
+        }
+    }
+
+    /// Notes how far the thread has come.
+    pub(crate) fn set_life(&self, life: Life) {
+        self.life.set(life as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_has_a_fresh_block_of_its_own() {
+        let mine = current();
+        assert_eq!(mine as *const _ as usize % 64, 0);
+        mine.busy.set(7);
+        let address = mine as *const ThreadBlock as usize;
+        std::thread::spawn(move || {
+            let theirs = current();
+            assert_ne!(theirs as *const ThreadBlock as usize, address);
+            assert_eq!((theirs.busy.get(), theirs.life()), (0, Life::Unknown));
+            assert_eq!(theirs.area.cpu_id.get(), UNREGISTERED);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(current().busy.replace(0), 7);
+    }
+}
