@@ -195,3 +195,107 @@ fn report(complaint: Complaint<'_>) {
     }
     warn(&line);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limit;
+    use crate::os::testing::{run_in_child, stderr};
+    use std::process::Command;
+    use std::string::String;
+    use std::vec::Vec;
+
+    /// The default configuration under these variables, and what was wrong with them.
+    fn read(variables: &[(&'static str, &'static str)]) -> (Config, Vec<String>) {
+        let mut complaints = Vec::new();
+        let bytes = variables.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let config = Config::new().with_variables(bytes, |complaint| {
+            let text = match complaint {
+                Complaint::UnknownName(name) => name,
+                Complaint::BadValue(variable, _) => variable.name.as_bytes(),
+            };
+            complaints.push(String::from_utf8_lossy(text).into_owned());
+        });
+        (config, complaints)
+    }
+
+    fn accepted(variables: &[(&'static str, &'static str)]) -> Config {
+        let (config, complaints) = read(variables);
+        assert!(complaints.is_empty(), "{complaints:?}");
+        config
+    }
+
+    #[test]
+    fn each_variable_sets_its_field_and_no_other() {
+        let base = Config::new();
+        let one = |name, value| accepted(&[(name, value)]);
+        assert_eq!(one("NUMASLAB_PROFILE", "lean"), Config::of(Profile::Lean));
+        assert_eq!(one("NUMASLAB_RSEQ", "off"), base.with_rseq(RseqMode::Off));
+        assert_eq!(one("NUMASLAB_NUMA", "First-Touch"), base.with_numa(NumaMode::FirstTouch));
+        assert_eq!(one("NUMASLAB_NUMA", "interleave"), base.with_numa(NumaMode::Interleave));
+        assert_eq!(one("NUMASLAB_HUGE", "reserved"), base.with_huge(HugeMode::Reserved));
+        assert_eq!(one("NUMASLAB_CPU_CACHE", "3M"), base.with_cpu_cache_bytes(3 << 20));
+        assert_eq!(one("NUMASLAB_THREAD_CACHE", "5K"), base.with_thread_cache_bytes(5 << 10));
+        assert_eq!(one("NUMASLAB_LIMIT_SOFT", "cgroup"), base.with_limit_soft(Limit::Cgroup));
+        assert_eq!(one("NUMASLAB_LIMIT_HARD", "1G"), base.with_limit_hard(Limit::Bytes(1 << 30)));
+        assert_eq!(one("NUMASLAB_PREWARM", "4"), base.with_prewarm_superslabs(4));
+        let free = base.with_free_cache_bytes(5 << 20).with_free_cache_superslabs(2);
+        assert_eq!(one("NUMASLAB_FREE_CACHE", "5M"), free);
+        assert_eq!(one("NUMASLAB_FREE_AGE", "250ms"), base.with_free_cache_age_ms(250));
+        assert_eq!(one("NUMASLAB_STATS", "on"), base.with_stats_at_exit(StatsAtExit::On));
+    }
+
+    #[test]
+    fn the_profile_comes_first_wherever_it_stands() {
+        let config = accepted(&[
+            ("NUMASLAB_CPU_CACHE", "1M"),
+            ("PATH", "/bin"),
+            ("NUMASLAB_PROFILE", "speed"),
+            ("NUMASLAB", "not ours"),
+        ]);
+        assert_eq!(config, Config::of(Profile::Speed).with_cpu_cache_bytes(1 << 20));
+    }
+
+    #[test]
+    fn of_a_name_set_twice_the_first_counts() {
+        let twice = [("NUMASLAB_PREWARM", "1"), ("NUMASLAB_PREWARM", "2")];
+        assert_eq!(accepted(&twice).prewarm_superslabs(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_the_rest_still_counts() {
+        let (config, complaints) = read(&[
+            ("NUMASLAB_HUGE", "2M"),
+            ("NUMASLAB_TURBO", "on"),
+            ("NUMASLAB_rseq", "off"),
+            ("NUMASLAB_CPU_CACHE", ""),
+            ("NUMASLAB_PREWARM", "7"),
+        ]);
+        assert_eq!(config, Config::new().with_prewarm_superslabs(7));
+        assert_eq!(complaints, ["TURBO", "rseq", "HUGE", "CPU_CACHE"]);
+    }
+
+    #[test]
+    fn the_process_environment_is_read_and_reported_on_once() {
+        let prepare = |child: &mut Command| {
+            child.env("NUMASLAB_HUGE", "yes\n\x1b[2J").env("NUMASLAB_CACHE", "1");
+            child.env("NUMASLAB_CPU_CACHE", "4M");
+        };
+        let output = run_in_child(prepare, || {
+            let config = Config::new().with_environment();
+            assert_eq!(config, Config::new().with_cpu_cache_bytes(4 << 20));
+            assert_eq!(Config::new().with_environment(), config);
+        });
+        let Some(output) = output else { return };
+        assert!(output.status.success());
+        let text = stderr(&output);
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("numaslab: ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "numaslab: ignoring the unknown variable NUMASLAB_CACHE",
+                "numaslab: ignoring NUMASLAB_HUGE=yes??[2J: it takes never, transparent or reserved",
+            ]
+        );
+    }
+}

@@ -78,3 +78,17 @@ pub enum StatsAtExit {
     /// They do.
     On,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_zero_is_none_and_only_cgroup_asks_the_cgroup() {
+        assert_eq!(Limit::None.resolve(Some(5)), None);
+        assert_eq!(Limit::Bytes(0).resolve(Some(5)), None);
+        assert_eq!(Limit::Bytes(7).resolve(Some(5)), Some(7));
+        assert_eq!(Limit::Cgroup.resolve(Some(5)), Some(5));
+        assert_eq!(Limit::Cgroup.resolve(None), None);
+    }
+}

@@ -77,3 +77,64 @@ impl Config {
             .with_free_cache_age_ms(age_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_balanced_with_the_documented_sizes() {
+        const CONFIG: Config = Config::new();
+        assert_eq!(CONFIG, Config::of(Profile::Balanced));
+        assert_eq!(CONFIG, Config::default());
+        assert_eq!(CONFIG.cpu_cache_bytes(), 2 << 20);
+        assert_eq!(CONFIG.thread_cache_bytes(), 256 << 10);
+        assert_eq!(CONFIG.free_cache_superslabs(), 256);
+        assert_eq!(CONFIG.free_cache_bytes(), 512 << 20);
+        assert_eq!(CONFIG.free_cache_age_ms(), 60_000);
+        assert_eq!(CONFIG.numa(), NumaMode::Preferred);
+        assert_eq!(CONFIG.rseq(), RseqMode::Auto);
+        assert_eq!((CONFIG.limit_soft(), CONFIG.limit_hard()), (Limit::None, Limit::None));
+        assert_eq!((CONFIG.prewarm_superslabs(), CONFIG.prefault()), (0, Prefault::Off));
+    }
+
+    #[test]
+    fn a_profile_replaces_sizes_and_leaves_choices() {
+        let choices = Config::new()
+            .with_rseq(RseqMode::Off)
+            .with_numa(NumaMode::Bind)
+            .with_limit_soft(Limit::Cgroup)
+            .with_limit_hard(Limit::Bytes(9))
+            .with_prewarm_superslabs(3)
+            .with_prefault(Prefault::On)
+            .with_node_reserve_bytes(1 << 30)
+            .with_stats_at_exit(StatsAtExit::On);
+        for profile in [Profile::Speed, Profile::Balanced, Profile::Lean] {
+            let config = choices.with_cpu_cache_bytes(1).with_huge(HugeMode::Reserved).with_profile(profile);
+            let pure = Config::of(profile);
+            assert_eq!(config.cpu_cache_bytes(), pure.cpu_cache_bytes());
+            assert_eq!(config.huge(), pure.huge());
+            assert_eq!(config, choices.with_profile(profile));
+            assert_eq!(config.rseq(), RseqMode::Off);
+            assert_eq!(config.numa(), NumaMode::Bind);
+            assert_eq!(config.limit_soft(), Limit::Cgroup);
+            assert_eq!(config.limit_hard(), Limit::Bytes(9));
+            assert_eq!((config.prewarm_superslabs(), config.prefault()), (3, Prefault::On));
+            assert_eq!(config.node_reserve_bytes(), 1 << 30);
+            assert_eq!(config.stats_at_exit(), StatsAtExit::On);
+        }
+    }
+
+    #[test]
+    fn each_profile_keeps_less_than_the_one_before() {
+        let [speed, balanced, lean] = [Profile::Speed, Profile::Balanced, Profile::Lean].map(Config::of);
+        for (more, less) in [(speed, balanced), (balanced, lean)] {
+            assert!(more.cpu_cache_bytes() > less.cpu_cache_bytes());
+            assert!(more.thread_cache_bytes() > less.thread_cache_bytes());
+            assert!(more.transfer_class_bytes() > less.transfer_class_bytes());
+            assert!(more.transfer_node_bytes() > less.transfer_node_bytes());
+            assert!(more.free_cache_bytes() > less.free_cache_bytes());
+            assert!(more.free_cache_age_ms() > less.free_cache_age_ms());
+        }
+    }
+}

@@ -67,3 +67,52 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
         (one, other) => one.or(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::testing::TempDir;
+    use std::ffi::CString;
+
+    fn limits(dir: &TempDir) -> Result<MemoryLimits> {
+        let mut membership = dir.root().into_bytes();
+        membership.extend_from_slice(b"/self");
+        memory_limits_in(&dir.root(), &CString::new(membership).unwrap())
+    }
+
+    fn tree(membership: &str, files: &[(&str, &str)]) -> Result<MemoryLimits> {
+        let dir = TempDir::new();
+        dir.write("self", membership);
+        files.iter().for_each(|(name, text)| dir.write(name, text));
+        limits(&dir)
+    }
+
+    #[test]
+    fn the_smallest_limit_on_the_way_up_counts() {
+        let limits = tree(
+            "4:memory:/other\n0::/a/b\n",
+            &[
+                ("a/b/memory.max", "max\n"),
+                ("a/b/memory.high", "3000\n"),
+                ("a/memory.max", "8192\n"),
+                ("a/memory.high", "4000\n"),
+                ("memory.max", "9000\n"),
+                ("other/memory.max", "1\n"),
+            ],
+        );
+        assert_eq!(limits, Ok(MemoryLimits { high_bytes: Some(3000), max_bytes: Some(8192) }));
+    }
+
+    #[test]
+    fn a_container_sees_its_group_as_the_root() {
+        let limits = tree("0::/\n", &[("memory.max", "1048576\n"), ("memory.high", "max\n")]);
+        assert_eq!(limits, Ok(MemoryLimits { high_bytes: None, max_bytes: Some(1 << 20) }));
+    }
+
+    #[test]
+    fn no_group_no_limit() {
+        assert_eq!(tree("0::/gone", &[]), Ok(MemoryLimits::default()));
+        assert_eq!(tree("4:memory:/old\n", &[]), Err(Errno::ENOENT));
+        assert_eq!(limits(&TempDir::new()), Err(Errno::ENOENT));
+    }
+}

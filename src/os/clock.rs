@@ -17,3 +17,24 @@ pub fn monotonic_ms() -> u64 {
     }
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    #[test]
+    fn time_passes_in_milliseconds_and_never_back() {
+        let start = monotonic_ms();
+        let mut last = start;
+        for _ in 0..5 {
+            sleep(Duration::from_millis(20));
+            let now = monotonic_ms();
+            assert!(now >= last);
+            last = now;
+        }
+        // At least the 100 ms slept, less one tick; at most what a loaded machine makes of them.
+        assert!((90..60_000).contains(&(last - start)), "{} ms", last - start);
+    }
+}

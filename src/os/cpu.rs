@@ -42,3 +42,54 @@ pub fn cpu_limit() -> usize {
         Err(_) => MAX_CPUS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::errno::Errno;
+    use crate::os::fault;
+    use crate::os::testing::in_child;
+
+    /// The CPUs this thread may run on.
+    fn affinity() -> libc::cpu_set_t {
+        // SAFETY: a cpu_set_t of zeroes is an empty set; the kernel fills it in.
+        unsafe {
+            let mut set = core::mem::zeroed();
+            assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set), 0);
+            set
+        }
+    }
+
+    #[test]
+    fn a_pinned_thread_is_where_it_was_pinned() {
+        std::thread::spawn(|| {
+            let allowed = affinity();
+            // SAFETY: plain bit operations on sets; the numbers stay below the size of the set.
+            let cpus = (0..1024).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &allowed) });
+            for cpu in cpus {
+                // SAFETY: as above; the kernel copies the set.
+                unsafe {
+                    let mut only: libc::cpu_set_t = core::mem::zeroed();
+                    libc::CPU_SET(cpu, &mut only);
+                    assert_eq!(libc::sched_setaffinity(0, size_of_val(&only), &raw const only), 0);
+                }
+                assert_eq!(current_cpu(), Ok(CpuId(cpu as u32)));
+                assert_eq!(current_cpu_and_node().unwrap().0, CpuId(cpu as u32));
+                assert!(cpu < cpu_limit());
+            }
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn without_an_answer_the_limit_is_the_largest() {
+        in_child(|| {
+            assert_eq!(cpu_limit() % 64, 0);
+            fault::fail_all(Call::GetAffinity, Errno::EINVAL);
+            assert_eq!(cpu_limit(), MAX_CPUS);
+            fault::fail_nth(Call::GetCpu, 1, Errno::ENOSYS);
+            assert_eq!(current_cpu(), Err(Errno::ENOSYS));
+        });
+    }
+}

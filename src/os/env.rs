@@ -51,3 +51,34 @@ pub fn is_untrusted() -> bool {
     // SAFETY: takes a number, reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::testing::{in_child, in_child_with};
+
+    #[test]
+    fn variables_are_found_by_their_whole_name() {
+        let prepare = |child: &mut std::process::Command| {
+            child.env("OS_TEST_AB", "long").env("OS_TEST_A", "x=y").env("OS_TEST_EMPTY", "");
+        };
+        in_child_with(prepare, || {
+            assert_eq!(var(c"OS_TEST_A"), Some(&b"x=y"[..]));
+            assert_eq!(var(c"OS_TEST_AB"), Some(&b"long"[..]));
+            assert_eq!(var(c"OS_TEST_EMPTY"), Some(&b""[..]));
+            assert_eq!(var(c"OS_TEST_"), None);
+            assert_eq!(vars().count(), std::env::vars_os().count());
+            assert!(!is_untrusted());
+        });
+    }
+
+    #[test]
+    fn an_emptied_environment_has_no_variables() {
+        in_child(|| {
+            // SAFETY: no other thread of this child reads the environment.
+            unsafe { libc::clearenv() };
+            assert_eq!(var(c"PATH"), None);
+            assert_eq!(vars().count(), 0);
+        });
+    }
+}

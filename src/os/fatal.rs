@@ -142,11 +142,14 @@ mod tests {
 
     #[test]
     fn die_writes_one_line_and_aborts() {
-        let output = run_in_child("os::fatal::tests::die_writes_one_line_and_aborts", |_| {}, || {
-            let mut line = Line::new();
-            line.push_str("double free of ").push_hex(0xdead0);
-            die(&line);
-        });
+        let output = run_in_child(
+            |_| {},
+            || {
+                let mut line = Line::new();
+                line.push_str("double free of ").push_hex(0xdead0);
+                die(&line);
+            },
+        );
         let output = output.unwrap();
         assert_eq!(output.status.signal(), Some(libc::SIGABRT));
         assert!(stderr(&output).contains("numaslab: double free of 0xdead0\n"), "{}", stderr(&output));
@@ -154,21 +157,23 @@ mod tests {
 
     #[test]
     fn warn_retries_after_a_signal_keeps_errno_and_gives_up_on_other_errors() {
-        let name = "os::fatal::tests::warn_retries_after_a_signal_keeps_errno_and_gives_up_on_other_errors";
-        let output = run_in_child(name, |_| {}, || {
-            let mut line = Line::new();
-            fault::fail_nth(Call::Write, 1, Errno::EINTR);
-            warn(line.push_str("interrupted"));
-            fault::fail_nth(Call::Write, 1, Errno::EIO);
-            warn(line.push_str("lost"));
-            // SAFETY: this thread's own errno; descriptor 2 is closed to make the write fail.
-            unsafe {
-                libc::close(libc::STDERR_FILENO);
-                *libc::__errno_location() = 99;
-            }
-            warn(&line);
-            assert_eq!(Errno::last(), Errno(99));
-        });
+        let output = run_in_child(
+            |_| {},
+            || {
+                let mut line = Line::new();
+                fault::fail_nth(Call::Write, 1, Errno::EINTR);
+                warn(line.push_str("interrupted"));
+                fault::fail_nth(Call::Write, 1, Errno::EIO);
+                warn(line.push_str("lost"));
+                // SAFETY: this thread's own errno; descriptor 2 is closed to make the write fail.
+                unsafe {
+                    libc::close(libc::STDERR_FILENO);
+                    *libc::__errno_location() = 99;
+                }
+                warn(&line);
+                assert_eq!(Errno::last(), Errno(99));
+            },
+        );
         if let Some(output) = output {
             assert!(output.status.success());
             assert!(stderr(&output).contains("numaslab: interrupted\n"));

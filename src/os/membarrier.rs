@@ -41,3 +41,41 @@ fn membarrier(command: i32, flags: u32, cpu: u32) -> Result<()> {
     // SAFETY: membarrier takes numbers only and touches no memory of the caller.
     check(unsafe { libc::syscall(libc::SYS_membarrier, command, flags, cpu) }).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fault::{self, calls};
+    use crate::os::testing::in_child;
+
+    #[test]
+    fn fences_work_after_registration_and_not_before() {
+        in_child(|| {
+            let early = fence_rseq(None);
+            if matches!(early, Err(Errno::EINVAL | Errno::ENOSYS)) {
+                return;
+            }
+            assert_eq!(early, Err(Errno::EPERM));
+            assert_eq!(fence_rseq(Some(CpuId(0))), Err(Errno::EPERM));
+            register_rseq().unwrap();
+            fence_rseq(None).unwrap();
+            fence_rseq(Some(CpuId(0))).unwrap();
+            fence_rseq(Some(CpuId(9_999))).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_name_one_cpu_fences_all() {
+        in_child(|| {
+            if register_rseq().is_err() {
+                return;
+            }
+            let before = calls();
+            fault::fail_nth(Call::Membarrier, 1, Errno::EINVAL);
+            assert_eq!(fence_rseq(Some(CpuId(0))), Ok(()));
+            assert_eq!(calls().since(&before).of(Call::Membarrier), 2);
+            fault::fail_nth(Call::Membarrier, 1, Errno::EPERM);
+            assert_eq!(fence_rseq(Some(CpuId(0))), Err(Errno::EPERM));
+        });
+    }
+}

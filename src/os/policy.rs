@@ -179,3 +179,135 @@ pub fn node_of_page(page: *const u8) -> Result<KernelNode> {
     pages_nodes(&[page], &mut status)?;
     u16::try_from(status[0]).map(KernelNode).map_err(|_| Errno(status[0].saturating_neg()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::memory::{Advice, advise, commit, decommit, map, populate, reserve, unmap};
+    use crate::os::testing::{forbid, in_child};
+
+    const LEN: usize = 1 << 20;
+
+    /// The policy of the mapping at `addr`: its mode and its nodes.
+    fn policy_at(addr: NonNull<u8>) -> (i32, NodeMask) {
+        const MPOL_F_ADDR: usize = 1 << 1;
+        let (mut mode, mut mask) = (-1, NodeMask::EMPTY);
+        // SAFETY: the kernel writes one number and BITS bits.
+        let ret = unsafe {
+            libc::syscall(
+                libc::SYS_get_mempolicy,
+                &raw mut mode,
+                mask.words.as_mut_ptr(),
+                NodeMask::KERNEL_BITS,
+                addr.as_ptr(),
+                MPOL_F_ADDR,
+            )
+        };
+        assert_eq!(check(ret), Ok(0));
+        (mode, mask)
+    }
+
+    /// Whether this kernel has NUMA support; without it there is nothing to test.
+    fn allowed() -> Option<NodeMask> {
+        match allowed_nodes() {
+            Err(Errno::ENOSYS | Errno::EPERM) => None,
+            nodes => Some(nodes.unwrap()),
+        }
+    }
+
+    #[test]
+    fn masks_hold_what_was_put_in() {
+        let mut mask = NodeMask::only(KernelNode(1023));
+        mask.insert(KernelNode(64));
+        mask.insert(KernelNode(1024));
+        mask.insert(KernelNode(u16::MAX));
+        assert!(mask.iter().eq([KernelNode(64), KernelNode(1023)]));
+        assert!(!mask.contains(KernelNode(0)) && !mask.contains(KernelNode(1024)));
+        assert_eq!(mask.count(), 2);
+        assert_eq!(mask.intersection(&NodeMask::only(KernelNode(64))).count(), 1);
+        assert!(mask.intersection(&NodeMask::only(KernelNode(65))).is_empty());
+    }
+
+    #[test]
+    fn pages_lie_on_the_node_they_were_bound_to() {
+        let Some(allowed) = allowed() else { return };
+        assert!(!allowed.is_empty());
+        for node in allowed.iter() {
+            for binding in [Binding::Preferred, Binding::Bind, Binding::Interleave] {
+                let base = map(LEN).unwrap();
+                bind(base, LEN, binding, &NodeMask::only(node)).unwrap();
+                assert_eq!(policy_at(base), (binding.mode(), NodeMask::only(node)));
+                // SAFETY: the test's own mapping.
+                unsafe {
+                    populate(base, LEN).unwrap();
+                    assert_eq!(node_of_page(base.as_ptr()), Ok(node), "{binding:?}");
+                    let pages = [base.as_ptr().cast_const(), base.add(LEN - 1).as_ptr()];
+                    let mut status = [-1; 2];
+                    pages_nodes(&pages, &mut status).unwrap();
+                    assert_eq!(status, [i32::from(node.0); 2]);
+                    unmap(base, LEN).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_policy_survives_decommit_and_commit() {
+        let Some(node) = allowed().and_then(|nodes| nodes.iter().next()) else { return };
+        let base = reserve(LEN, LEN).unwrap();
+        bind(base, LEN, Binding::Preferred, &NodeMask::only(node)).unwrap();
+        // SAFETY: the test's own reservation.
+        unsafe {
+            commit(base, LEN).unwrap();
+            populate(base, LEN).unwrap();
+            advise(base, LEN, Advice::DontNeed).unwrap();
+            decommit(base, LEN).unwrap();
+            commit(base, LEN).unwrap();
+            assert_eq!(policy_at(base), (libc::MPOL_PREFERRED, NodeMask::only(node)));
+            unmap(base, LEN).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_node_that_does_not_exist_is_refused() {
+        if allowed().is_none() {
+            return;
+        }
+        let base = map(LEN).unwrap();
+        for binding in [Binding::Preferred, Binding::Bind, Binding::Interleave] {
+            let nodes = NodeMask::only(KernelNode(1000));
+            assert_eq!(bind(base, LEN, binding, &nodes), Err(Errno::EINVAL), "{binding:?}");
+        }
+        // SAFETY: the test's own mapping; one byte further is not page-aligned.
+        unsafe {
+            let nodes = allowed_nodes().unwrap();
+            assert_eq!(bind(base.add(1), LEN, Binding::Bind, &nodes), Err(Errno::EINVAL));
+            unmap(base, LEN).unwrap();
+        }
+    }
+
+    #[test]
+    fn asking_for_the_node_of_a_page_does_not_bring_it_in() {
+        if allowed().is_none() {
+            return;
+        }
+        let base = map(LEN).unwrap();
+        assert!(matches!(node_of_page(base.as_ptr()), Err(Errno::ENOENT | Errno::EFAULT)));
+        assert_eq!(crate::os::memory::resident(base, LEN), Ok(0));
+        assert_eq!(pages_nodes(&[base.as_ptr()], &mut []), Err(Errno::EINVAL));
+        // SAFETY: the test's own mapping.
+        unsafe { unmap(base, LEN).unwrap() };
+    }
+
+    #[test]
+    fn what_a_container_forbids_is_reported_as_such() {
+        in_child(|| {
+            let Some(nodes) = allowed() else { return };
+            let base = map(LEN).unwrap();
+            forbid(libc::SYS_mbind);
+            assert_eq!(bind(base, LEN, Binding::Preferred, &nodes), Err(Errno::EPERM));
+            forbid(libc::SYS_get_mempolicy);
+            assert_eq!(allowed_nodes(), Err(Errno::EPERM));
+        });
+    }
+}

@@ -1,26 +1,42 @@
 //! Helpers of this floor's tests: a process of its own for a test (fault injection, stderr, aborts,
 //! limits and the environment belong to the whole process), and temporary trees of files.
 
+use core::any::type_name;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::string::String;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{format, fs};
+use std::{eprint, format, fs};
 
 /// The variable that tells a child which test it is running.
 const CHILD: &str = "OS_TEST_CHILD";
 
-/// Runs `body` in a child process: re-executes the test binary with only the test `name` (its full
-/// path, such as `os::fault::tests::x`), which comes here again, runs `body` and gets `None`.
-/// `prepare` may change the child's environment. The parent gets what the child wrote and how it
-/// ended.
-pub(crate) fn run_in_child(
-    name: &str,
-    prepare: impl FnOnce(&mut Command),
-    body: impl FnOnce(),
-) -> Option<Output> {
+/// Runs `body` in a child process and demands that it succeeds. `body` is a closure written in the
+/// test itself: its type tells which test the child has to run.
+pub(crate) fn in_child<F: FnOnce()>(body: F) {
+    in_child_with(|_| {}, body);
+}
+
+/// As [`in_child`], with the child's environment as `prepare` makes it.
+pub(crate) fn in_child_with<F: FnOnce()>(prepare: impl FnOnce(&mut Command), body: F) {
+    let Some(output) = run_in_child(prepare, body) else { return };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "no such test, or it failed: {}\n{text}\n{}",
+        output.status,
+        stderr(&output)
+    );
+    eprint!("{}", stderr(&output));
+}
+
+/// Re-executes the test binary with only the calling test, which comes here again, runs `body` and
+/// gets `None`. The parent gets what the child wrote and how it ended.
+pub(crate) fn run_in_child<F: FnOnce()>(prepare: impl FnOnce(&mut Command), body: F) -> Option<Output> {
+    let (_crate, name) = type_name::<F>().split_once("::").expect("a path");
+    let name = name.trim_end_matches("::{{closure}}");
     if std::env::var_os(CHILD).is_some_and(|running| running == name) {
         body();
         return None;
@@ -29,19 +45,6 @@ pub(crate) fn run_in_child(
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
     prepare(&mut command);
     Some(command.output().expect("the test binary can run"))
-}
-
-/// As [`run_in_child`], and the test succeeds exactly if `body` does.
-pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
-    if let Some(output) = run_in_child(name, |_| {}, body) {
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "no test {name}, or it failed: {}\n{text}\n{}",
-            output.status,
-            stderr(&output)
-        );
-    }
 }
 
 /// What the child wrote to stderr.

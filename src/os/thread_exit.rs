@@ -79,3 +79,115 @@ impl ThreadExit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fault;
+    use crate::os::testing::in_child;
+    use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+    use std::sync::OnceLock;
+    use std::thread::spawn;
+
+    fn pointer(value: &AtomicU32) -> NonNull<c_void> {
+        NonNull::from(value).cast()
+    }
+
+    unsafe extern "C" fn count(counter: *mut c_void) {
+        // SAFETY: the tests arm with static counters.
+        unsafe { &*counter.cast::<AtomicU32>() }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn the_destructor_runs_once_in_each_armed_thread_with_the_last_pointer() {
+        static FIRST: AtomicU32 = AtomicU32::new(0);
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let key = ThreadExit::create(count).unwrap();
+        for arm in [true, false, true] {
+            spawn(move || {
+                assert!(!key.is_armed());
+                if arm {
+                    key.arm(pointer(&FIRST)).unwrap();
+                    key.arm(pointer(&LAST)).unwrap();
+                    assert!(key.is_armed());
+                }
+            })
+            .join()
+            .unwrap();
+        }
+        assert_eq!((FIRST.load(Ordering::Relaxed), LAST.load(Ordering::Relaxed)), (0, 2));
+    }
+
+    #[test]
+    fn a_disarmed_thread_is_left_alone() {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let key = ThreadExit::create(count).unwrap();
+        spawn(move || {
+            key.arm(pointer(&COUNT)).unwrap();
+            key.disarm().unwrap();
+            assert!(!key.is_armed());
+        })
+        .join()
+        .unwrap();
+        assert_eq!(COUNT.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn arming_in_the_destructor_gives_all_rounds_and_no_more() {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        static KEY: OnceLock<ThreadExit> = OnceLock::new();
+        unsafe extern "C" fn again(counter: *mut c_void) {
+            let key = KEY.get().unwrap();
+            assert!(!key.is_armed());
+            CALLS.fetch_add(1, Ordering::Relaxed);
+            key.arm(NonNull::new(counter).unwrap()).unwrap();
+        }
+        let key = *KEY.get_or_init(|| ThreadExit::create(again).unwrap());
+        spawn(move || key.arm(NonNull::dangling()).unwrap()).join().unwrap();
+        assert_eq!(CALLS.load(Ordering::Relaxed), ROUNDS);
+    }
+
+    #[test]
+    fn thread_locals_are_gone_before_and_their_late_use_arms_again() {
+        static ORDER: AtomicUsize = AtomicUsize::new(0);
+        static KEY: OnceLock<ThreadExit> = OnceLock::new();
+        struct Local;
+        impl Drop for Local {
+            fn drop(&mut self) {
+                // As if this destructor freed a block and so made the thread's cache come back.
+                ORDER.store(ORDER.load(Ordering::Relaxed) * 10 + 1, Ordering::Relaxed);
+                KEY.get().unwrap().arm(NonNull::dangling()).unwrap();
+            }
+        }
+        std::thread_local!(static LOCAL: Local = const { Local });
+        unsafe extern "C" fn note(_: *mut c_void) {
+            ORDER.store(ORDER.load(Ordering::Relaxed) * 10 + 2, Ordering::Relaxed);
+        }
+        let key = *KEY.get_or_init(|| ThreadExit::create(note).unwrap());
+        spawn(move || {
+            LOCAL.with(|_| ());
+            key.arm(NonNull::dangling()).unwrap();
+        })
+        .join()
+        .unwrap();
+        assert_eq!(ORDER.load(Ordering::Relaxed), 12);
+    }
+
+    #[test]
+    fn refusals_are_reported() {
+        in_child(|| {
+            fault::fail_nth(Call::KeyCreate, 1, Errno::EAGAIN);
+            assert_eq!(ThreadExit::create(count).err(), Some(Errno::EAGAIN));
+            let key = ThreadExit::create(count).unwrap();
+            fault::fail_nth(Call::KeySet, 1, Errno::ENOMEM);
+            assert_eq!(key.arm(NonNull::dangling()), Err(Errno::ENOMEM));
+            assert!(!key.is_armed());
+            while let Ok(key) = ThreadExit::create(count) {
+                // A late key, for which glibc allocates, works too.
+                key.arm(NonNull::dangling()).unwrap();
+                key.disarm().unwrap();
+            }
+            assert_eq!(ThreadExit::create(count).err(), Some(Errno::EAGAIN));
+        });
+    }
+}

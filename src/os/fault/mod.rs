@@ -57,3 +57,6 @@ pub fn calls() -> Calls {
     }
     Calls::new(counts)
 }
+
+#[cfg(all(test, feature = "fault-injection"))]
+mod tests;

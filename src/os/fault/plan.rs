@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_gate_fails_as_asked_counts_and_forgets_when_cleared() {
-        in_child("os::fault::plan::tests::the_gate_fails_as_asked_counts_and_forgets_when_cleared", || {
+        in_child(|| {
             let before = calls();
             fail_nth(Call::Munmap, 2, Errno::EIO);
             fail_all(Call::Mremap, Errno::EFAULT);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_vdso_calls_can_fail_and_are_not_counted() {
-        in_child("os::fault::plan::tests::the_vdso_calls_can_fail_and_are_not_counted", || {
+        in_child(|| {
             let before = calls();
             fail_nth(Call::Clock, 1, Errno::EINVAL);
             assert_eq!(monotonic_ms(), 0);
@@ -227,17 +227,14 @@ mod tests {
                 assert_eq!(gate(Call::Mbind), Ok(()));
             }
         }
-        in_child(
-            "os::fault::plan::tests::the_hook_runs_before_each_call_and_may_pass_the_gate_itself",
-            || {
-                set_hook(hook);
-                assert_eq!(gate(Call::Mbind), Ok(()));
-                assert_eq!(gate(Call::Munmap), Ok(()));
-                assert_eq!(SEEN.load(Ordering::Relaxed), 2);
-                clear();
-                assert_eq!(gate(Call::Mbind), Ok(()));
-                assert_eq!(SEEN.load(Ordering::Relaxed), 2);
-            },
-        );
+        in_child(|| {
+            set_hook(hook);
+            assert_eq!(gate(Call::Mbind), Ok(()));
+            assert_eq!(gate(Call::Munmap), Ok(()));
+            assert_eq!(SEEN.load(Ordering::Relaxed), 2);
+            clear();
+            assert_eq!(gate(Call::Mbind), Ok(()));
+            assert_eq!(SEEN.load(Ordering::Relaxed), 2);
+        });
     }
 }

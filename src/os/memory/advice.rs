@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn populate_touches_by_itself_where_the_kernel_cannot() {
-        in_child("os::memory::advice::tests::populate_touches_by_itself_where_the_kernel_cannot", || {
+        in_child(|| {
             with_map(|base| {
                 fault::fail_all(Call::Populate, Errno::EINVAL);
                 // SAFETY: inside the mapping, ours alone.
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_forked_child_does_not_see_what_it_shall_not_inherit() {
-        in_child("os::memory::advice::tests::a_forked_child_does_not_see_what_it_shall_not_inherit", || {
+        in_child(|| {
             with_map(|base| {
                 // SAFETY: the child calls nothing but async-signal-safe functions.
                 unsafe {

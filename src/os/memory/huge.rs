@@ -80,9 +80,7 @@ mod tests {
 
     #[test]
     fn huge_pages_replace_a_part_of_a_reservation_and_go_back_to_the_pool() {
-        let name = "os::memory::huge::tests::\
-            huge_pages_replace_a_part_of_a_reservation_and_go_back_to_the_pool";
-        in_child(name, || {
+        in_child(|| {
             let before = free_pages();
             if before < 2 {
                 eprintln!("skipped: fewer than 2 huge pages");

@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn reservations_are_aligned_and_take_exactly_their_length() {
-        in_child("os::memory::mapping::tests::reservations_are_aligned_and_take_exactly_their_length", || {
+        in_child(|| {
             address_space();
             for align in [1, 4096, 64 << 10, 2 * MIB, 1 << 30, 64 << 30] {
                 for len in [4096, 3 * MIB + 4096, 1 << 30] {
@@ -331,23 +331,20 @@ mod tests {
 
     #[test]
     fn a_limit_on_address_space_is_an_error_and_smaller_requests_go_on() {
-        in_child(
-            "os::memory::mapping::tests::a_limit_on_address_space_is_an_error_and_smaller_requests_go_on",
-            || {
-                let most = (address_space() + 64 * MIB) as libc::rlim_t;
-                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-                // SAFETY: passes a valid struct.
-                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
-                assert_eq!(reserve(1 << 30, 4096), Err(Errno::ENOMEM));
-                assert_eq!(map_aligned(MIB, 1 << 30), Err(Errno::ENOMEM));
-                assert!(map_aligned(MIB, 2 * MIB).is_ok());
-            },
-        );
+        in_child(|| {
+            let most = (address_space() + 64 * MIB) as libc::rlim_t;
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+            // SAFETY: passes a valid struct.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+            assert_eq!(reserve(1 << 30, 4096), Err(Errno::ENOMEM));
+            assert_eq!(map_aligned(MIB, 1 << 30), Err(Errno::ENOMEM));
+            assert!(map_aligned(MIB, 2 * MIB).is_ok());
+        });
     }
 
     #[test]
     fn unmapped_memory_is_gone() {
-        in_child("os::memory::mapping::tests::unmapped_memory_is_gone", || {
+        in_child(|| {
             let base = map(2 * MIB).unwrap();
             assert!(is_readable(base.as_ptr()));
             // SAFETY: the test's own mapping.

@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_replaced_range_holds_what_was_moved_there() {
-        in_child("os::memory::remap::tests::a_replaced_range_holds_what_was_moved_there", || {
+        in_child(|| {
             let from = patterned(2 * MIB);
             let to = reserve(4 * MIB, 2 * MIB).unwrap();
             // SAFETY: the test's own mappings.
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_failed_move_leaves_no_hole_at_its_target() {
-        in_child("os::memory::remap::tests::a_failed_move_leaves_no_hole_at_its_target", || {
+        in_child(|| {
             let to = reserve(4 * MIB, 2 * MIB).unwrap();
             // Kernels differ in whether they unmap the target before they look at the source.
             assert!(matches!(failed_move(to), Errno::EFAULT | Errno::EEXIST));
@@ -226,9 +226,7 @@ mod tests {
                 unsafe { unmap(target, 2 * MIB).unwrap() };
             }
         }
-        let name = "os::memory::remap::tests::\
-            a_hole_that_the_kernel_leaves_is_closed_and_the_reason_reported";
-        in_child(name, || {
+        in_child(|| {
             let to = reserve(4 * MIB, 2 * MIB).unwrap();
             TARGET.store(to.as_ptr().expose_provenance(), Ordering::Relaxed);
             fault::set_hook(unmap_target);

@@ -166,3 +166,6 @@ impl Default for Topology {
 
 const _: () = assert!(size_of::<Topology>() <= 24 << 10);
 const _: () = assert!(MAX_NODES <= u8::MAX as usize);
+
+#[cfg(test)]
+mod tests;

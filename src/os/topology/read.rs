@@ -204,7 +204,7 @@ fn read_list(path: &Path, limit: usize, mut each: impl FnMut(usize)) -> Result<(
 }
 
 /// The allowed nodes from a status file: what is left where seccomp forbids get_mempolicy(2).
-fn allowed_by_status(path: &CStr) -> Result<NodeMask> {
+pub(super) fn allowed_by_status(path: &CStr) -> Result<NodeMask> {
     let mut mask = NodeMask::EMPTY;
     let mut reader = Reader::open(&Path::new(path))?;
     if !reader.skip_past(b"Mems_allowed_list:")? {
