@@ -1,4 +1,4 @@
-//! The memory limits that a container sets for us: cgroup v2.
+//! The memory limits that a container sets for us: control groups.
 //!
 //! Neighbours: the owner of the soft and hard limits asks here when `Config` says `Cgroup`.
 
@@ -16,34 +16,62 @@ pub struct MemoryLimits {
     pub max_bytes: Option<u64>,
 }
 
-/// Reads the limits of this process's cgroup (v2) from `/proc/self/cgroup` and `/sys/fs/cgroup`.
+/// Reads the limits of this process's cgroup from `/proc/self/cgroup` and `/sys/fs/cgroup`: those of
+/// v2, and where it sets none, the hard limit of v1.
 ///
-/// Errors: `ENOENT` if there is no cgroup v2; else open(2), read(2).
+/// Errors: `ENOENT` if there are no cgroups; else open(2), read(2).
 pub fn memory_limits() -> Result<MemoryLimits> {
     memory_limits_in(c"/sys/fs/cgroup", c"/proc/self/cgroup")
 }
 
-/// As [`memory_limits`], with the mount point of cgroup v2 and the file that names our group.
+/// As [`memory_limits`], with the mount point of the cgroups and the file that names ours.
 pub fn memory_limits_in(mount: &CStr, membership: &CStr) -> Result<MemoryLimits> {
+    let unified = least_of(mount, membership, b"0::", |path| MemoryLimits {
+        high_bytes: limit(path, b"/memory.high"),
+        max_bytes: limit(path, b"/memory.max"),
+    });
+    if unified.is_ok_and(|limits| limits != MemoryLimits::default()) {
+        return unified;
+    }
+    let v1 = least_of(mount, membership, b":memory:", |path| MemoryLimits {
+        high_bytes: None,
+        max_bytes: limit(path, b"/memory.limit_in_bytes").filter(|bytes| *bytes < NO_LIMIT_V1),
+    });
+    v1.or(unified)
+}
+
+/// From here on a limit of v1 means none: it says so by the largest multiple of a page.
+const NO_LIMIT_V1: u64 = i64::MAX as u64 / (64 << 10) * (64 << 10);
+
+/// Asks `limits_at` for each group from our own up to the root, and takes the least. Our group is on
+/// the line that has `key`; v1 has a tree for each controller, `memory` being ours.
+fn least_of(
+    mount: &CStr,
+    membership: &CStr,
+    key: &[u8],
+    limits_at: impl Fn(Path) -> MemoryLimits,
+) -> Result<MemoryLimits> {
     let mut group = [0; Path::BYTES];
-    let mut len = own_group(membership, &mut group)?;
-    let mut limits = MemoryLimits::default();
-    // From our group up to the root: `/a/b`, `/a`, ``.
+    let mut len = own_group(membership, key, &mut group)?;
+    let tree: &[u8] = if key == b":memory:" { b"/memory" } else { b"" };
+    let mut least = MemoryLimits::default();
+    // `/a/b`, `/a`, ``.
     loop {
-        let group = &group[..len];
-        limits.high_bytes = least(limits.high_bytes, limit(mount, group, b"/memory.high"));
-        limits.max_bytes = least(limits.max_bytes, limit(mount, group, b"/memory.max"));
-        match group.iter().rposition(|byte| *byte == b'/') {
+        let mut path = Path::new(mount);
+        let limits = limits_at(*path.push(tree).push(&group[..len]));
+        least.high_bytes = lesser(least.high_bytes, limits.high_bytes);
+        least.max_bytes = lesser(least.max_bytes, limits.max_bytes);
+        match group[..len].iter().rposition(|byte| *byte == b'/') {
             Some(slash) => len = slash,
-            None => return Ok(limits),
+            None => return Ok(least),
         }
     }
 }
 
-/// Puts the path of our group (`/a/b`) into `group` and returns its length. The line of v2 is `0::/a/b`.
-fn own_group(membership: &CStr, group: &mut [u8]) -> Result<usize> {
+/// Puts the path of our group (`/a/b`), which follows `key`, into `group` and returns its length.
+fn own_group(membership: &CStr, key: &[u8], group: &mut [u8]) -> Result<usize> {
     let mut reader = Reader::open(&Path::new(membership))?;
-    if !reader.skip_past(b"0::")? {
+    if !reader.skip_past(key)? {
         return Err(Errno::ENOENT);
     }
     let mut len = 0;
@@ -55,13 +83,11 @@ fn own_group(membership: &CStr, group: &mut [u8]) -> Result<usize> {
 }
 
 /// The number in one file; none if it says `max` or does not exist (as in the root group).
-fn limit(mount: &CStr, group: &[u8], file: &[u8]) -> Option<u64> {
-    let mut path = Path::new(mount);
-    path.push(group).push(file);
-    Reader::open(&path).and_then(|mut reader| reader.number()).ok().flatten()
+fn limit(mut group: Path, file: &[u8]) -> Option<u64> {
+    Reader::open(group.push(file)).and_then(|mut reader| reader.number()).ok().flatten()
 }
 
-fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+fn lesser(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
@@ -112,7 +138,20 @@ mod tests {
     #[test]
     fn no_group_no_limit() {
         assert_eq!(tree("0::/gone", &[]), Ok(MemoryLimits::default()));
-        assert_eq!(tree("4:memory:/old\n", &[]), Err(Errno::ENOENT));
+        assert_eq!(tree("1:cpu:/old\n", &[]), Err(Errno::ENOENT));
         assert_eq!(limits(&TempDir::new()), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn the_hard_limit_of_v1_counts_where_v2_sets_none() {
+        let files = [
+            ("memory/a/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("memory/memory.limit_in_bytes", "5000\n"),
+        ];
+        let v1 = Ok(MemoryLimits { high_bytes: None, max_bytes: Some(5000) });
+        assert_eq!(tree("4:memory:/a\n0::/\n", &files), v1);
+        assert_eq!(tree("4:memory:/a\n", &files), v1);
+        let no_limit = tree("4:memory:/a\n0::/\n", &files[..1]);
+        assert_eq!(no_limit, Ok(MemoryLimits::default()));
     }
 }

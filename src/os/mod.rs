@@ -6,14 +6,14 @@
 //! | [`errno`] | error numbers as values; keeping the caller's `errno` |
 //! | [`fault`] | the gate before each kernel call: counts it, and in tests makes it fail |
 //! | [`memory`] | address space: reserve, commit, release, move, huge pages |
-//! | [`policy`] | which node a page lies on, and should lie on |
+//! | [`policy`], [`node_mask`] | which node a page lies on, and should lie on |
 //! | [`membarrier`] | restarting the critical sections of other CPUs |
 //! | [`topology`] | CPUs, nodes, distances; what a node has free |
 //! | [`cgroup`] | the memory limits of the container |
-//! | [`cpu`], [`clock`], [`env`] | where, when, and with which environment we run |
+//! | [`cpu`], [`clock`], [`mod@env`] | where, when, and with which environment we run |
 //! | [`fatal`] | one line on stderr, and the end |
 //! | [`thread_exit`] | being called when a thread ends |
-//! | [`file`] | reading the small text files of `/sys` and `/proc` |
+//! | [`mod@file`] | reading the small text files of `/sys` and `/proc` |
 //!
 //! Neighbours: above it only `units` and `sync` are used; all floors from 2 up use it.
 //!
@@ -33,6 +33,7 @@ pub mod fault;
 pub mod file;
 pub mod membarrier;
 pub mod memory;
+pub mod node_mask;
 pub mod policy;
 #[cfg(test)]
 pub(crate) mod testing;

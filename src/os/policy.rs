@@ -1,79 +1,16 @@
 //! Memory policy: on which nodes pages shall lie, and on which they do.
 //!
-//! Key types: [`NodeMask`] (a set of kernel nodes), [`Binding`]. Neighbours: `topology` translates
-//! between these kernel numbers and the dense [`NodeId`](crate::units::NodeId)s of the rest.
+//! Key types: [`Binding`], and [`NodeMask`] for the nodes. Neighbours: `topology` translates between
+//! kernel numbers and the dense [`NodeId`](crate::units::NodeId)s of the rest.
 //!
 //! Containers without `CAP_SYS_NICE` often forbid all of these calls but `move_pages` (`EPERM` by
 //! seccomp); placement is then left to the first touch.
 
 use super::errno::{Errno, Result, check};
 use super::fault::{Call, gate};
+pub use super::node_mask::NodeMask;
 use crate::units::KernelNode;
 use core::ptr::{self, NonNull};
-
-/// A set of kernel nodes, numbers 0 to [`NodeMask::BITS`] - 1. Laid out as the kernel wants it: an
-/// array of 64-bit words, node n is bit n % 64 of word n / 64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct NodeMask {
-    words: [u64; Self::WORDS],
-}
-
-impl NodeMask {
-    /// How many nodes the set can tell apart; Linux has at most 1024 (`CONFIG_NODES_SHIFT` 10).
-    pub const BITS: usize = 1024;
-    const WORDS: usize = Self::BITS / 64;
-    /// What the kernel wants to hear as the length of the mask: it takes one off.
-    const KERNEL_BITS: usize = Self::BITS + 1;
-
-    /// No node.
-    pub const EMPTY: Self = Self { words: [0; Self::WORDS] };
-
-    /// One node.
-    pub const fn only(node: KernelNode) -> Self {
-        let mut mask = Self::EMPTY;
-        mask.insert(node);
-        mask
-    }
-
-    /// Adds a node; a number beyond [`BITS`](Self::BITS) is ignored.
-    pub const fn insert(&mut self, node: KernelNode) {
-        let bit = node.0 as usize;
-        if bit < Self::BITS {
-            self.words[bit / 64] |= 1 << (bit % 64);
-        }
-    }
-
-    /// Whether the node is in the set.
-    pub const fn contains(&self, node: KernelNode) -> bool {
-        let bit = node.0 as usize;
-        bit < Self::BITS && self.words[bit / 64] >> (bit % 64) & 1 != 0
-    }
-
-    /// The nodes that are in both sets.
-    pub fn intersection(&self, other: &Self) -> Self {
-        let mut mask = *self;
-        for (word, with) in mask.words.iter_mut().zip(&other.words) {
-            *word &= with;
-        }
-        mask
-    }
-
-    /// Whether no node is in the set.
-    pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
-    }
-
-    /// How many nodes are in the set.
-    pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// The nodes of the set, in rising order.
-    pub fn iter(&self) -> impl Iterator<Item = KernelNode> + '_ {
-        (0..Self::BITS as u16).map(KernelNode).filter(|node| self.contains(*node))
-    }
-}
 
 /// How a range is tied to nodes; each as in mbind(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +51,7 @@ pub fn bind(addr: NonNull<u8>, len: usize, binding: Binding, nodes: &NodeMask) -
             addr.as_ptr(),
             len,
             binding.mode(),
-            nodes.words.as_ptr(),
+            nodes.as_ptr(),
             NodeMask::KERNEL_BITS,
             0,
         )
@@ -135,7 +72,7 @@ pub fn allowed_nodes() -> Result<NodeMask> {
         libc::syscall(
             libc::SYS_get_mempolicy,
             ptr::null_mut::<i32>(),
-            mask.words.as_mut_ptr(),
+            mask.as_mut_ptr(),
             NodeMask::KERNEL_BITS,
             ptr::null::<u8>(),
             MPOL_F_MEMS_ALLOWED,
@@ -197,7 +134,7 @@ mod tests {
             libc::syscall(
                 libc::SYS_get_mempolicy,
                 &raw mut mode,
-                mask.words.as_mut_ptr(),
+                mask.as_mut_ptr(),
                 NodeMask::KERNEL_BITS,
                 addr.as_ptr(),
                 MPOL_F_ADDR,
@@ -213,19 +150,6 @@ mod tests {
             Err(Errno::ENOSYS | Errno::EPERM) => None,
             nodes => Some(nodes.unwrap()),
         }
-    }
-
-    #[test]
-    fn masks_hold_what_was_put_in() {
-        let mut mask = NodeMask::only(KernelNode(1023));
-        mask.insert(KernelNode(64));
-        mask.insert(KernelNode(1024));
-        mask.insert(KernelNode(u16::MAX));
-        assert!(mask.iter().eq([KernelNode(64), KernelNode(1023)]));
-        assert!(!mask.contains(KernelNode(0)) && !mask.contains(KernelNode(1024)));
-        assert_eq!(mask.count(), 2);
-        assert_eq!(mask.intersection(&NodeMask::only(KernelNode(64))).count(), 1);
-        assert!(mask.intersection(&NodeMask::only(KernelNode(65))).is_empty());
     }
 
     #[test]

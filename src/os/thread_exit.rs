@@ -45,6 +45,19 @@ impl ThreadExit {
         }
     }
 
+    /// The key as a number, to be kept in an atomic.
+    pub const fn to_raw(self) -> u32 {
+        self.key
+    }
+
+    /// The key that [`to_raw`](Self::to_raw) has made a number of.
+    ///
+    /// # Safety
+    /// The number comes from `to_raw`.
+    pub const unsafe fn from_raw(key: u32) -> Self {
+        Self { key }
+    }
+
     /// Makes the destructor run, with `pointer`, when the calling thread ends. Arming again replaces
     /// the pointer; arming inside the destructor asks for another round.
     ///
@@ -103,6 +116,8 @@ mod tests {
         static FIRST: AtomicU32 = AtomicU32::new(0);
         static LAST: AtomicU32 = AtomicU32::new(0);
         let key = ThreadExit::create(count).unwrap();
+        // SAFETY: the number comes from the key.
+        let key = unsafe { ThreadExit::from_raw(key.to_raw()) };
         for arm in [true, false, true] {
             spawn(move || {
                 assert!(!key.is_armed());

@@ -2,7 +2,9 @@
 //!
 //! | file | concern |
 //! | --- | --- |
-//! | `mapping` | new mappings, reservations, commit and decommit, unmap |
+//! | `mapping` | new mappings, reservations, unmap |
+//! | `span` | where a new mapping goes: alignment, address limit |
+//! | `commit` | backing a reservation with memory, and taking it back |
 //! | `advice` | `madvise`, populate, residency |
 //! | `remap` | `mremap`: growing and moving pages without copying |
 //! | `huge` | 2 MiB pages from the reserved pool |
@@ -17,11 +19,14 @@
 //! - [`commit`] and [`decommit`] keep the memory policy of a range; mapping over it loses it.
 
 mod advice;
+mod commit;
 mod huge;
 mod mapping;
 mod remap;
+mod span;
 
 pub use advice::{Advice, advise, populate, populate_safely, resident};
+pub use commit::{commit, decommit};
 pub use huge::{HUGE_2M_BYTES, map_huge_2m, map_huge_2m_at};
-pub use mapping::{ADDRESS_LIMIT, commit, decommit, map, map_aligned, reserve, reserve_at, unmap};
+pub use mapping::{ADDRESS_LIMIT, map, map_aligned, reserve, reserve_at, unmap};
 pub use remap::{move_pages, remap, remap_in_place, replace};
