@@ -45,7 +45,14 @@ impl PinnedThread<'_> {
         };
         let failed = |cause| Error::Spawn { name: self.name.to_owned(), node: self.node, cause };
         let thread = builder.spawn(whole).map_err(failed)?;
-        pinned.recv().map_err(|_| failed(io::Error::other("it panicked before it was ready")))??;
-        Ok(thread)
+        let panicked = |_| Err(failed(io::Error::other("it panicked before it was ready")));
+        match pinned.recv().unwrap_or_else(panicked) {
+            Ok(()) => Ok(thread),
+            Err(error) => {
+                // It has ended or is about to; the panic hook has told of a panic.
+                let _ = thread.join();
+                Err(error)
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Barrier};
 
 use tokio::runtime::{Builder, Runtime, RuntimeFlavor};
 
@@ -48,9 +49,22 @@ pub fn build(builder: &mut Builder, plan: &Plan) -> Result<Runtime> {
             io::Error::new(io::ErrorKind::InvalidInput, "a current-thread runtime has no workers to pin");
         return Err(Error::Runtime { runtime: "tokio runtime", nodes: plan.nodes(), cause });
     }
-    // Workers take their places before any blocking thread can ask for one.
-    hook.wait_for_workers()?;
-    Ok(runtime)
+    muster(&runtime, plan.workers());
+    hook.failure().map_or(Ok(runtime), Err)
+}
+
+/// Returns when all workers are at work at the same time.
+///
+/// tokio's threads are all alike: each runs the start hook, then takes what is queued first, a worker's
+/// loop or a blocking call. So a runtime that is handed out too early may run a worker on a thread that
+/// came too late for a place.
+fn muster(runtime: &Runtime, workers: usize) {
+    let all = Arc::new(Barrier::new(workers + 1));
+    for _ in 0..workers {
+        let all = Arc::clone(&all);
+        drop(runtime.spawn(async move { all.wait() }));
+    }
+    all.wait();
 }
 
 /// Builds one runtime for each node of the plan, with I/O and time as far as tokio was built with
