@@ -199,7 +199,7 @@ mod tests {
         }
         let base = map(LEN).unwrap();
         for binding in [Binding::Preferred, Binding::Bind, Binding::Interleave] {
-            let nodes = NodeMask::only(KernelNode(1000));
+            let nodes = NodeMask::only(KernelNode(NodeMask::BITS as u16 - 1));
             assert_eq!(bind(base, LEN, binding, &nodes), Err(Errno::EINVAL), "{binding:?}");
         }
         // SAFETY: the test's own mapping; one byte further is not page-aligned.

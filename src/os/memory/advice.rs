@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::os::fault;
     use crate::os::memory::{map, reserve, unmap};
+    use crate::os::policy::{allowed_nodes, node_of_page};
     use crate::os::testing::{in_child, is_readable};
 
     const PAGES: usize = 600;
@@ -211,6 +212,10 @@ mod tests {
                     populate(base, LEN).unwrap();
                     assert_eq!(resident(base, LEN), Ok(PAGES));
                     assert_eq!(base.read(), 42);
+                    // The shared zero page is resident too; only a written page lies on a node.
+                    if allowed_nodes().is_ok() {
+                        assert!(node_of_page(base.add(LEN - 1).as_ptr()).is_ok());
+                    }
                     fault::fail_all(Call::Populate, Errno::ENOMEM);
                     assert_eq!(populate(base, LEN), Err(Errno::ENOMEM));
                 }

@@ -36,7 +36,7 @@ impl Access {
 pub(super) const LAZY: i32 = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 /// Reserves `len` bytes of address space at a multiple of `align`. Nothing in it may be touched
-/// before [`commit`]. It costs no memory and does not count as committed.
+/// before [`commit`](super::commit()). It costs no memory and does not count as committed.
 ///
 /// Errors: `EINVAL` if `len` is 0, `len` is no multiple of the page or `align` no power of two;
 /// `ENOMEM` if address space, `RLIMIT_AS` or the number of mappings is used up. mmap(2).

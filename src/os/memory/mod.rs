@@ -16,7 +16,7 @@
 //! - Every mapping made here is private and anonymous, and lies below [`ADDRESS_LIMIT`].
 //! - A reserved range belongs to its owner until [`unmap`]: commit, decommit and the functions that
 //!   replace pages in it never leave a hole in it, except where the error says so.
-//! - [`commit`] and [`decommit`] keep the memory policy of a range; mapping over it loses it.
+//! - [`commit()`] and [`decommit`] keep the memory policy of a range; mapping over it loses it.
 
 mod advice;
 mod commit;
