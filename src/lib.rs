@@ -10,6 +10,9 @@ pub mod config;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod os;
+#[allow(dead_code)]
+#[allow(unsafe_code)]
+mod pool;
 #[cfg(not(loom))]
 #[allow(dead_code)]
 #[allow(unsafe_code)]

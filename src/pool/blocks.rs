@@ -1,0 +1,217 @@
+//! Blocks from the slabs of a node, and back into them.
+//!
+//! A taker looks, in this order, into the slab that its CPU holds for the class, the shelf, and a
+//! slab newly carved. What it leaves of the slab becomes the CPU's held slab.
+//!
+//! A giver sorts its blocks by address, so that blocks of one slab, and of one bitmap word, go back
+//! together: one addition a slab and one atomic operation a word.
+
+use super::{Pool, Stage};
+use crate::size_class::{Group, SizeClass};
+use crate::slab::avail::{Rest, State};
+use crate::slab::free_units::Duty;
+use crate::slab::shape::Shape;
+use crate::slab::space::{SlabIndex, SlabLinks};
+use crate::sync::{AtomicU32, Ordering};
+
+/// How many slabs of a shelf are tried before a new one is carved: a listed slab may turn out to have
+/// no bit set yet.
+const TRIES: usize = 4;
+
+/// What is wrong with a block that was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Corruption {
+    /// It was free already.
+    DoubleFree,
+    /// No block begins at this address.
+    NotABlock,
+    /// It is a block of another class: allocated with another layout.
+    WrongClass(SizeClass),
+}
+
+/// The slab that a CPU (or a thread, in fallback mode) holds for a class: its index plus one, or 0.
+///
+/// Swapped out by a taker, who owns it then, and swapped in by a taker who is done.
+pub(crate) type HeldSlab = AtomicU32;
+
+impl Pool<'_> {
+    /// Takes up to `out.len()` blocks of `class` into `out`, in falling order of addresses; returns how
+    /// many, and from where the last came. 0 if there is no memory.
+    pub(crate) fn take_blocks(
+        &self,
+        class: SizeClass,
+        held: Option<&HeldSlab>,
+        out: &mut [*mut u8],
+    ) -> (usize, Stage) {
+        if let Some(slab) = held.and_then(take_over) {
+            let taken = self.take_from(slab, class, held, out);
+            if taken > 0 {
+                return (taken, Stage::Held);
+            }
+        }
+        let shelf = &self.node.shelves[class.index()];
+        for _ in 0..TRIES {
+            if shelf.looks_empty() {
+                break;
+            }
+            let Some(index) = shelf.pop(&SlabLinks(self.space)) else { break };
+            let slab = SlabIndex(index);
+            self.space.blocks(slab, Shape::of(class)).hold();
+            let taken = self.take_from(slab, class, held, out);
+            if taken > 0 {
+                return (taken, Stage::Shelf);
+            }
+        }
+        match self.carve(class) {
+            Some(slab) => (self.take_from(slab, class, held, out), Stage::Carve),
+            None => (0, Stage::Carve),
+        }
+    }
+
+    /// Takes blocks from a slab that the caller holds, and lets go of it: into `held` if there is a
+    /// rest, else on the shelf.
+    fn take_from(
+        &self,
+        slab: SlabIndex,
+        class: SizeClass,
+        held: Option<&HeldSlab>,
+        out: &mut [*mut u8],
+    ) -> usize {
+        let shape = Shape::of(class);
+        let (units, descriptor) = (self.space.blocks(slab, shape), self.space.slab(slab));
+        let base = self.space.slab_address(slab);
+        let mut at = out.len();
+        let (taken, word) = units.take(descriptor.cursor(), out.len() as u32, |word, mask| {
+            let mut left = mask;
+            while left != 0 {
+                let block = word * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                at -= 1;
+                out[at] = core::ptr::with_exposed_provenance_mut(base + block * shape.block_bytes as usize);
+            }
+        });
+        // The blocks stand at the end, the lowest last; move them down if `out` is not full.
+        if at > 0 {
+            out.copy_within(at.., 0);
+        }
+        descriptor.set_cursor(word);
+        let rest = if held.is_some() && taken > 0 { Rest::Keep } else { Rest::List };
+        match (units.settle(taken, rest), held) {
+            (State::Held, Some(held)) => {
+                // AcqRel: Release hands the slab to the next taker on this CPU; Acquire, because the
+                // one found here, put by another thread meanwhile, is ours to list.
+                if let Some(other) = held.swap(slab.0 + 1, Ordering::AcqRel).checked_sub(1) {
+                    self.let_go(SlabIndex(other), class);
+                }
+            }
+            (State::Listed, _) => self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0),
+            _ => {}
+        }
+        taken as usize
+    }
+
+    /// Lists a slab that the caller holds.
+    pub(crate) fn let_go(&self, slab: SlabIndex, class: SizeClass) {
+        if self.space.blocks(slab, Shape::of(class)).settle(0, Rest::List) == State::Listed {
+            self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0);
+        }
+    }
+
+    /// Lists the slab that `held` holds, if any.
+    pub(crate) fn let_go_of_held(&self, held: &HeldSlab, class: SizeClass) {
+        if let Some(slab) = take_over(held) {
+            self.let_go(slab, class);
+        }
+    }
+
+    /// Gives blocks of `class` back to their slabs; sorts `blocks`. All must lie on this node. On
+    /// error returns the block and what is wrong with it; the blocks below it are given back already.
+    pub(crate) fn give_blocks(
+        &self,
+        class: SizeClass,
+        blocks: &mut [*mut u8],
+    ) -> Result<(), (*mut u8, Corruption)> {
+        blocks.sort_unstable();
+        let mut rest = &*blocks;
+        while let Some(first) = rest.first() {
+            let slab = self.slab_of(*first, class).map_err(|what| (*first, what))?;
+            let end =
+                self.space.slab_address(slab) + Shape::of(class).pieces as usize * crate::units::PIECE_BYTES;
+            let here = rest.iter().take_while(|block| block.addr() < end).count();
+            let (of_slab, others) = rest.split_at(here);
+            self.give_to_slab(slab, class, of_slab)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    fn slab_of(&self, block: *mut u8, class: SizeClass) -> Result<SlabIndex, Corruption> {
+        match self.space.place(block.addr()) {
+            None => Err(Corruption::NotABlock),
+            Some(place) if place.class != class => Err(Corruption::WrongClass(place.class)),
+            Some(place) => Ok(place.slab),
+        }
+    }
+
+    /// Gives back `blocks`, sorted and all of one slab.
+    fn give_to_slab(
+        &self,
+        slab: SlabIndex,
+        class: SizeClass,
+        blocks: &[*mut u8],
+    ) -> Result<(), (*mut u8, Corruption)> {
+        let shape = Shape::of(class);
+        let units = self.space.blocks(slab, shape);
+        let base = self.space.slab_address(slab);
+        let count = blocks.len() as u32;
+        let before = units.avail().count();
+        let duty = units.add(count);
+        let mut at = (0, 0u64);
+        for block in blocks {
+            let index = shape.block_from(block.addr() - base).ok_or((*block, Corruption::NotABlock))?;
+            let (word, bit) = (index / 64, 1u64 << (index % 64));
+            if word != at.0 && at.1 != 0 {
+                units.set(at.0, at.1).map_err(|_| (*block, Corruption::DoubleFree))?;
+                at.1 = 0;
+            }
+            if word == at.0 && at.1 & bit != 0 {
+                return Err((*block, Corruption::DoubleFree));
+            }
+            at = (word, at.1 | bit);
+        }
+        units.set(at.0, at.1).map_err(|_| (blocks[blocks.len() - 1], Corruption::DoubleFree))?;
+        if duty == Duty::List {
+            self.first_came_back(slab, class, count);
+        } else if before + count >= shape.blocks as u32 {
+            // Relaxed: a hint that `retire_empty` would find something.
+            self.node.empties.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The duty of the one who gave the first block back to a slab that nobody looked after: lists it,
+    /// or ends it if it was a Large slab whose only blocks these are.
+    fn first_came_back(&self, slab: SlabIndex, class: SizeClass, count: u32) {
+        let shape = Shape::of(class);
+        let units = self.space.blocks(slab, shape);
+        if class.group() == Group::Large && count == shape.blocks as u32 {
+            units.adopt();
+            if !self.retire(slab, class) {
+                self.let_go(slab, class);
+            }
+        } else {
+            units.list();
+            self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0);
+        }
+    }
+}
+
+/// Takes the slab out of `held`; the caller owns it then.
+fn take_over(held: &HeldSlab) -> Option<SlabIndex> {
+    // Relaxed: seeds the exchange, and spares it where there is nothing.
+    if held.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    // Acquire: pairs with the swap that put it in.
+    held.swap(0, Ordering::Acquire).checked_sub(1).map(SlabIndex)
+}

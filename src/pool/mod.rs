@@ -1,0 +1,30 @@
+//! Floor 3: one shared pool per node. Lock-free throughout; nobody waits for anybody.
+//!
+//! | file | concept |
+//! | --- | --- |
+//! | [`range`], [`superslabs`] | SuperSlabs out of the node's address range |
+//! | [`runs`] | runs of pieces out of SuperSlabs |
+//! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
+//! | [`transfer`] | whole batches of blocks between CPUs |
+//! | [`budget`] | the limit on what is taken from the kernel |
+//!
+//! Below it: `slab` (descriptors and their protocol) and `os`. Above it: `heap`, which carries batches
+//! between `cache` and here.
+
+#[cfg(not(loom))]
+pub(crate) mod blocks;
+pub(crate) mod budget;
+pub(crate) mod range;
+#[cfg(not(loom))]
+pub(crate) mod runs;
+#[cfg(not(loom))]
+pub(crate) mod slabs;
+#[cfg(not(loom))]
+pub(crate) mod superslabs;
+pub(crate) mod transfer;
+
+#[cfg(not(loom))]
+pub(crate) use node::{NodeCounts, NodePool, Pool, Settings, Stage};
+
+#[cfg(not(loom))]
+mod node;

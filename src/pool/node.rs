@@ -1,0 +1,86 @@
+//! The state of one node's pool, and the view through which it is used.
+
+use super::budget::Budget;
+use super::transfer::{Batch, Batches, Bounds, TransferCache};
+use crate::size_class::CLASSES;
+use crate::slab::space::Space;
+use crate::sync::tagged_stack::TaggedStack;
+use crate::sync::{AtomicU32, AtomicU64};
+use crate::units::{NodeId, PIECES};
+
+/// What threads share of a node. Zeroed memory is a valid, empty pool; it lies on its node.
+#[repr(C)]
+pub(crate) struct NodePool {
+    /// Slabs with free blocks, for each class.
+    pub(super) shelves: [TaggedStack; CLASSES],
+    /// SuperSlabs with free pieces, by the length of their longest run when listed; `runs[0]` is empty.
+    pub(super) runs: [TaggedStack; PIECES + 1],
+    /// See [`super::range`].
+    pub(super) hint: AtomicU32,
+    /// About how many slabs have become empty since the last walk. Givers add, walkers reset.
+    pub(super) empties: AtomicU32,
+    /// Batches between CPUs.
+    pub(crate) transfer: TransferCache,
+    /// Statistics.
+    pub(crate) counts: NodeCounts,
+}
+
+/// What happened on a node. All are written with Relaxed additions and read by the statistics.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct NodeCounts {
+    /// SuperSlabs that hold slabs now.
+    pub(crate) superslabs: AtomicU32,
+    /// SuperSlabs taken from the kernel so far.
+    pub(crate) superslabs_mapped: AtomicU64,
+    /// Slabs carved so far.
+    pub(crate) slabs_carved: AtomicU64,
+    /// Slabs retired so far.
+    pub(crate) slabs_retired: AtomicU64,
+    /// Bytes in Huge blocks now.
+    pub(crate) huge_bytes: AtomicU64,
+    /// Huge blocks now.
+    pub(crate) huge_blocks: AtomicU64,
+}
+
+/// How the pools behave; the same for all nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Whether a new slab's pages are backed at once by the CPU that carves it.
+    pub(crate) touch_on_carve: bool,
+    /// Bounds of each node's transfer cache.
+    pub(crate) transfer: Bounds,
+}
+
+/// From where blocks came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The slab that the CPU held.
+    Held,
+    /// A slab from the shelf.
+    Shelf,
+    /// A slab newly carved.
+    Carve,
+}
+
+/// One node's pool with all that its functions need.
+#[derive(Clone, Copy)]
+pub(crate) struct Pool<'a> {
+    pub(crate) id: NodeId,
+    pub(crate) space: &'a Space,
+    pub(crate) node: &'a NodePool,
+    /// Bit set = SuperSlab of the node's range in use.
+    pub(crate) used: &'a [AtomicU64],
+    /// Bit set = SuperSlab is readable and writable. Set after the mapping is changed, never cleared.
+    pub(crate) committed: &'a [AtomicU64],
+    pub(crate) batches: &'a [Batch],
+    pub(crate) budget: &'a Budget,
+    pub(crate) settings: &'a Settings,
+}
+
+impl<'a> Pool<'a> {
+    /// The table of batches, as links.
+    pub(crate) fn batches(&self) -> Batches<'a> {
+        Batches(self.batches)
+    }
+}

@@ -1,0 +1,147 @@
+//! Runs of pieces from the SuperSlabs of a node.
+//!
+//! A SuperSlab with free pieces lies on the list for the length of its longest free run, as it was
+//! when it was listed; frees may have made it longer since, never shorter. A request goes to the
+//! shortest list that serves it, and within the SuperSlab to the shortest run: so large runs stay
+//! whole as long as possible.
+//!
+//! Neighbours: [`super::slabs`] carves slabs from the runs and gives them back.
+
+use super::Pool;
+use crate::slab::avail::{Rest, State};
+use crate::slab::free_units::Duty;
+use crate::slab::space::{SlabIndex, SuperIndex, SuperLinks};
+use crate::units::PIECES;
+
+/// How many SuperSlabs of one list are looked at before the next list is tried.
+const TRIES: usize = 2;
+
+/// Why no run was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The node's SuperSlabs have no such run, and a new one can't be had.
+    Memory,
+}
+
+impl Pool<'_> {
+    /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab; maps a new SuperSlab if need be.
+    pub(crate) fn take_run(&self, pieces: u32) -> Result<SlabIndex, Shortage> {
+        if let Some(run) = self.take_listed_run(pieces) {
+            return Ok(run);
+        }
+        if self.retire_if_worthwhile()
+            && let Some(run) = self.take_listed_run(pieces)
+        {
+            return Ok(run);
+        }
+        let superslab = self.map_superslab().ok_or(Shortage::Memory)?;
+        self.space.superslab(superslab).units().open(PIECES as u32);
+        self.take_held_run(superslab, pieces).ok_or(Shortage::Memory)
+    }
+
+    fn take_listed_run(&self, pieces: u32) -> Option<SlabIndex> {
+        let links = SuperLinks(self.space);
+        for list in &self.node.runs[pieces as usize..] {
+            for _ in 0..TRIES {
+                if list.looks_empty() {
+                    break;
+                }
+                let Some(index) = list.pop(&links) else { break };
+                let superslab = SuperIndex(index);
+                self.space.superslab(superslab).units().hold();
+                if let Some(run) = self.take_held_run(superslab, pieces) {
+                    return Some(run);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes a run from a SuperSlab that the caller holds, and lets go of it.
+    fn take_held_run(&self, superslab: SuperIndex, pieces: u32) -> Option<SlabIndex> {
+        let units = self.space.superslab(superslab).units();
+        let found = shortest_run(units.word(0) as u32, pieces);
+        if let Some(start) = found {
+            units.take_mask(0, run_mask(start, pieces));
+        }
+        let taken = if found.is_some() { pieces } else { 0 };
+        if units.settle(taken, Rest::List) == State::Listed {
+            self.list_superslab(superslab);
+        }
+        found.map(|start| superslab.piece(start))
+    }
+
+    /// Gives back a run that the caller owns.
+    pub(crate) fn give_run(&self, first: SlabIndex, pieces: u32) {
+        let superslab = first.superslab();
+        let units = self.space.superslab(superslab).units();
+        let duty = units.add(pieces);
+        let given = units.set(0, run_mask(first.piece(), pieces));
+        debug_assert!(given.is_ok(), "piece given back twice");
+        if duty == Duty::List {
+            units.list();
+            self.list_superslab(superslab);
+        }
+    }
+
+    /// Puts a SuperSlab, which the caller owns, on the list for its longest free run.
+    pub(crate) fn list_superslab(&self, superslab: SuperIndex) {
+        let free = self.space.superslab(superslab).units().word(0) as u32;
+        // The count may run ahead of the bits, so there may be no bit yet: then the list for 1.
+        let longest = longest_run(free).max(1);
+        self.node.runs[longest as usize].push(&SuperLinks(self.space), superslab.0);
+    }
+}
+
+/// The mask of `pieces` pieces from `start` on.
+fn run_mask(start: u32, pieces: u32) -> u64 {
+    (u64::MAX >> (64 - pieces)) << start
+}
+
+/// The length of the longest run of set bits.
+pub(crate) fn longest_run(free: u32) -> u32 {
+    runs(free).map(|(_, len)| len).max().unwrap_or(0)
+}
+
+/// The beginning of the shortest run of at least `pieces` set bits, the lowest of equals.
+fn shortest_run(free: u32, pieces: u32) -> Option<u32> {
+    runs(free).filter(|(_, len)| *len >= pieces).min_by_key(|(_, len)| *len).map(|(start, _)| start)
+}
+
+/// The runs of set bits, as (start, length), from below.
+fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
+    let (mut left, mut at) = (u64::from(free), 0);
+    core::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let gap = left.trailing_zeros();
+        let len = (left >> gap).trailing_ones();
+        let start = at + gap;
+        at = start + len;
+        left = left >> gap >> len;
+        Some((start, len))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_runs_of_set_bits() {
+        assert_eq!(runs(0).count(), 0);
+        assert!(runs(0b0111_0110_0000).eq([(5, 2), (8, 3)]));
+        assert!(runs(u32::MAX).eq([(0, 32)]));
+        assert_eq!(longest_run(0b0111_0110_0001), 3);
+    }
+
+    #[test]
+    fn prefers_the_shortest_run_that_fits() {
+        assert_eq!(shortest_run(0b1111_0110_0001, 1), Some(0));
+        assert_eq!(shortest_run(0b1111_0110_0001, 2), Some(5));
+        assert_eq!(shortest_run(0b1111_0110_0001, 3), Some(8));
+        assert_eq!(shortest_run(0b1111_0110_0001, 5), None);
+        assert_eq!(shortest_run(u32::MAX, 32), Some(0));
+    }
+}

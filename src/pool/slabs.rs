@@ -1,0 +1,86 @@
+//! Slabs come and go: carved from runs of pieces, retired when every block is free.
+
+use super::Pool;
+use crate::os::memory;
+use crate::size_class::SizeClass;
+use crate::slab::page_map::Entry;
+use crate::slab::shape::Shape;
+use crate::slab::space::{SlabIndex, SlabLinks};
+use crate::sync::Ordering;
+use crate::units::PIECE_BYTES;
+
+/// How many slabs must have become empty before a thread that is about to map a new SuperSlab looks
+/// for them instead: half a SuperSlab of Tiny ones.
+const WORTHWHILE: u32 = 16;
+
+impl Pool<'_> {
+    /// A new slab of `class`, held by the caller; `None` if there is no memory.
+    pub(super) fn carve(&self, class: SizeClass) -> Option<SlabIndex> {
+        let shape = Shape::of(class);
+        let slab = self.take_run(shape.pieces as u32).ok()?;
+        if self.settings.touch_on_carve {
+            self.touch(slab, shape);
+        }
+        self.space.slab(slab).set_cursor(0);
+        self.space.blocks(slab, shape).open(shape.blocks as u32);
+        self.space.set_tenant(slab, shape.pieces, |distance| Entry::slab(class, distance));
+        // Relaxed: a statistic.
+        self.node.counts.slabs_carved.fetch_add(1, Ordering::Relaxed);
+        Some(slab)
+    }
+
+    /// Backs the pages of a slab at once, by this CPU: for where nothing but the first touch decides
+    /// on which node a page lies.
+    fn touch(&self, slab: SlabIndex, shape: &Shape) {
+        let at = self.space.pointer(self.space.slab_address(slab));
+        // SAFETY: the run was just taken; nobody uses its memory. Failing means that the pages come
+        // with their first touch, wherever that is.
+        let _ = unsafe { memory::populate(at, shape.pieces as usize * PIECE_BYTES) };
+    }
+
+    /// Ends a slab that the caller holds, if every block is free; `false` if one is not.
+    pub(super) fn retire(&self, slab: SlabIndex, class: SizeClass) -> bool {
+        let shape = Shape::of(class);
+        if !self.space.blocks(slab, shape).retire(shape.blocks as u32) {
+            return false;
+        }
+        self.space.set_tenant(slab, shape.pieces, |_| Entry::NONE);
+        self.give_run(slab, shape.pieces as u32);
+        // Relaxed: a statistic.
+        self.node.counts.slabs_retired.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Retires empty slabs if enough have become empty to be worth the walk; whether it retired any.
+    pub(super) fn retire_if_worthwhile(&self) -> bool {
+        // Relaxed: a hint. One thread resets it and walks; others go on to map.
+        self.node.empties.load(Ordering::Relaxed) >= WORTHWHILE
+            && self.node.empties.swap(0, Ordering::Relaxed) >= WORTHWHILE
+            && self.retire_empty() > 0
+    }
+
+    /// Walks all shelves and retires the slabs of which every block is free; returns how many.
+    ///
+    /// A shelf is empty for others while it is walked: they carve.
+    pub(crate) fn retire_empty(&self) -> usize {
+        let links = SlabLinks(self.space);
+        let mut retired = 0;
+        for class in SizeClass::all() {
+            let shelf = &self.node.shelves[class.index()];
+            if shelf.looks_empty() {
+                continue;
+            }
+            let mut chain = shelf.take_all();
+            while let Some(index) = chain.next(&links) {
+                let slab = SlabIndex(index);
+                self.space.blocks(slab, Shape::of(class)).hold();
+                if self.retire(slab, class) {
+                    retired += 1;
+                } else {
+                    self.let_go(slab, class);
+                }
+            }
+        }
+        retired
+    }
+}

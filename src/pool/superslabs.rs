@@ -1,0 +1,83 @@
+//! SuperSlabs from the node's range: claimed, committed, counted against the limit.
+
+use super::Pool;
+use super::range::{RangeMap, Run};
+use crate::os::memory;
+use crate::slab::space::SuperIndex;
+use crate::sync::Ordering;
+use crate::units::SUPERSLAB_BYTES;
+
+/// SuperSlabs are committed in chunks of this many: {when the node has at least, chunk}.
+const CHUNKS: [(u32, usize); 3] = [(64, 16), (8, 4), (0, 1)];
+
+impl Pool<'_> {
+    /// The map of the node's range.
+    pub(crate) fn range(&self) -> RangeMap<'_> {
+        RangeMap::new(self.used, &self.node.hint)
+    }
+
+    /// A new SuperSlab, readable and writable, that the caller owns; `None` if the range is used up,
+    /// the limit is reached, or the kernel refuses.
+    pub(super) fn map_superslab(&self) -> Option<SuperIndex> {
+        if !self.budget.take(SUPERSLAB_BYTES) {
+            return None;
+        }
+        let Some(start) = self.range().claim_one() else {
+            self.budget.give(SUPERSLAB_BYTES);
+            return None;
+        };
+        if !self.commit(Run { start, len: 1 }) {
+            self.range().release(Run { start, len: 1 });
+            self.budget.give(SUPERSLAB_BYTES);
+            return None;
+        }
+        // Relaxed: statistics.
+        self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
+        self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
+        Some(self.superslab(start))
+    }
+
+    /// The SuperSlab with this number in the node's range.
+    pub(crate) fn superslab(&self, number: usize) -> SuperIndex {
+        SuperIndex(self.space.first_superslab(self.id).0 + number as u32)
+    }
+
+    /// Makes a claimed run readable and writable. Single SuperSlabs are committed in chunks that grow
+    /// with the node, so that a growing heap needs few system calls.
+    pub(crate) fn commit(&self, run: Run) -> bool {
+        if self.is_committed(run) {
+            return true;
+        }
+        // Relaxed: a statistic, here a rule of thumb.
+        let mapped = self.node.counts.superslabs.load(Ordering::Relaxed);
+        let chunk = CHUNKS.iter().find(|(least, _)| mapped >= *least).map_or(1, |(_, chunk)| *chunk);
+        if run.len == 1 && chunk > 1 {
+            let start = run.start / chunk * chunk;
+            let len = chunk.min(self.used.len() * 64 - start);
+            if self.commit_exactly(Run { start, len }) {
+                return true;
+            }
+        }
+        self.commit_exactly(run)
+    }
+
+    fn commit_exactly(&self, run: Run) -> bool {
+        let at = self.space.pointer(self.space.superslab_address(self.superslab(run.start)));
+        // SAFETY: the range is reserved, and making it accessible changes no contents: parts of it that
+        // are in use already are as they were.
+        if unsafe { memory::commit(at, run.len * SUPERSLAB_BYTES) }.is_err() {
+            return false;
+        }
+        for number in run.start..run.start + run.len {
+            // Release: pairs with the Acquire in `is_committed`.
+            self.committed[number / 64].fetch_or(1 << (number % 64), Ordering::Release);
+        }
+        true
+    }
+
+    fn is_committed(&self, run: Run) -> bool {
+        (run.start..run.start + run.len)
+            // Acquire: pairs with the Release in `commit_exactly`; the mapping is changed before.
+            .all(|n| self.committed[n / 64].load(Ordering::Acquire) >> (n % 64) & 1 == 1)
+    }
+}
