@@ -108,6 +108,51 @@ pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
 }
 
 /// # Safety
+/// As [`super::push_homed`].
+#[inline(always)]
+pub(super) unsafe fn push_homed(
+    regions: Regions,
+    area: Area,
+    class: usize,
+    home: usize,
+    block: *mut u8,
+) -> bool {
+    // SAFETY: as in `push`; the region's node and `home` are below the number of slots.
+    unsafe {
+        asm!(
+            section!(
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "ldr {header}, [{tmp}, #-16]",
+                "eor {header}, {header}, {home}",
+                "add {header}, {class}, {header}, lsl #7",
+                "add {header}, {tmp}, {header}, lsl #2",
+                "ldrh {len:w}, [{header}]",
+                "ldrh {end:w}, [{header}, #2]",
+                "cmp {len:w}, {end:w}",
+                "b.hs {full}",
+                "str {block}, [{tmp}, {len}, lsl #3]",
+                "add {len:w}, {len:w}, #1",
+                "strh {len:w}, [{header}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            class = in(reg) class,
+            home = in(reg) home,
+            block = in(reg) block,
+            header = out(reg) _,
+            len = out(reg) _,
+            end = out(reg) _,
+            tmp = out(reg) _,
+            full = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}
+
+/// # Safety
 /// As [`super::pop_batch`].
 pub(super) unsafe fn pop_batch(
     regions: Regions,
@@ -161,6 +206,7 @@ pub(super) unsafe fn pop_batch(
 pub(super) unsafe fn push_batch(
     regions: Regions,
     area: Area,
+    region: *mut u8,
     index: usize,
     blocks: *const *mut u8,
     n: usize,
@@ -174,6 +220,8 @@ pub(super) unsafe fn push_batch(
                 "mov {i}, xzr",
                 "91: ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "cmp {tmp}, {region}",
+                "b.ne 92f",
                 "add {header}, {tmp}, {index}, lsl #2",
                 "ldrh {len:w}, [{header}]",
                 "ldrh {end:w}, [{header}, #2]",
@@ -192,6 +240,7 @@ pub(super) unsafe fn push_batch(
             ),
             area = in(reg) address(area),
             regions = in(reg) regions.0,
+            region = in(reg) region,
             index = in(reg) index,
             blocks = in(reg) blocks,
             n = in(reg) n,
@@ -208,10 +257,17 @@ pub(super) unsafe fn push_batch(
 }
 
 /// # Safety
-/// As [`super::set_end`].
-pub(super) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, index: usize, end: u16) -> bool {
+/// As [`super::exchange_header`].
+pub(super) unsafe fn exchange_header(
+    regions: Regions,
+    area: Area,
+    region: *mut u8,
+    index: usize,
+    old: u32,
+    new: u32,
+) -> bool {
     let done: u64;
-    // SAFETY: as in `pop`; the caller promises that the cells up to `end` belong to this header.
+    // SAFETY: as in `pop`; the caller promises that the cells of the new header belong to this list.
     unsafe {
         asm!(
             section!(
@@ -220,21 +276,20 @@ pub(super) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, inde
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "cmp {tmp}, {region}",
                 "b.ne 92f",
-                "add {header}, {tmp}, {index}, lsl #2",
-                "ldrh {tmp:w}, [{header}]",
-                "cmp {tmp:w}, {end:w}",
-                "b.hi 92f",
+                "ldr {tmp:w}, [{region}, {index}, lsl #2]",
+                "cmp {tmp:w}, {old:w}",
+                "b.ne 92f",
                 "mov {done}, #1",
-                "strh {end:w}, [{header}, #2]",
+                "str {new:w}, [{region}, {index}, lsl #2]",
                 "92:",
             ),
             area = in(reg) address(area),
             regions = in(reg) regions.0,
             region = in(reg) region,
             index = in(reg) index,
-            end = in(reg) u32::from(end),
+            old = in(reg) old,
+            new = in(reg) new,
             done = out(reg) done,
-            header = out(reg) _,
             tmp = out(reg) _,
             options(nostack),
         );

@@ -3,7 +3,8 @@
 //! A region is the cache of one CPU: an array of headers `{len: u16, end: u16}`, then cells that hold
 //! block pointers. `len` and `end` count cells of 8 bytes from the region's base: a list's content is
 //! the cells below `len` down to the first null cell, and it may grow up to `end`. So a pop is "load
-//! the cell below `len`, and if it is not null, store `len - 1`", and there is no other state.
+//! the cell below `len`, and if it is not null, store `len - 1`", and there is no other state. Two
+//! cells below the base stands the CPU's node, one cell below it a null.
 //!
 //! The table of regions is indexed by the `cpu_id` that the kernel keeps in the thread's rseq area,
 //! with two entries below 0 for its values -1 and -2 (not registered, registration failed). Pointing
@@ -45,11 +46,11 @@ pub(crate) const MAX_HEADERS: usize = 64 * 128;
 
 /// A region on which every operation misses: all headers `{0, 0}`, and a null cell below its base.
 /// Nobody writes it.
-static EMPTY_REGION: [AtomicU64; 1 + MAX_HEADERS / 2] = [const { AtomicU64::new(0) }; 1 + MAX_HEADERS / 2];
+static EMPTY_REGION: [AtomicU64; 2 + MAX_HEADERS / 2] = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
 
 /// The region on which every operation misses.
 pub(crate) fn empty_region() -> *mut u8 {
-    EMPTY_REGION[1].as_ptr().cast()
+    EMPTY_REGION[2].as_ptr().cast()
 }
 
 /// Takes the topmost block of list `index` of this CPU's region; null if there is none.
@@ -73,6 +74,23 @@ pub(crate) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
     unsafe { arch::push(regions, area, index, block) }
 }
 
+/// Puts `block`, which lives on node `home`, on this CPU's list of `class` for that node: list 0 is for
+/// the CPU's own node, the others (`own ^ home`) are its outboxes. `false` if the list is full.
+///
+/// # Safety
+/// As [`push`], with a header for every `class + 128 * (n ^ home)` where n is the node of a region.
+#[inline(always)]
+pub(crate) unsafe fn push_homed(
+    regions: Regions,
+    area: Area,
+    class: usize,
+    home: usize,
+    block: *mut u8,
+) -> bool {
+    // SAFETY: the same contract.
+    unsafe { arch::push_homed(regions, area, class, home, block) }
+}
+
 /// Takes up to `out.len()` blocks off list `index`, topmost first; returns how many.
 ///
 /// # Safety
@@ -83,24 +101,38 @@ pub(crate) unsafe fn pop_batch(regions: Regions, area: Area, index: usize, out: 
     unsafe { arch::pop_batch(regions, area, index, out.as_mut_ptr(), out.len()) }
 }
 
-/// Puts as many of `blocks` on list `index` as fit, the first lowest; returns how many.
+/// Puts as many of `blocks` on list `index` as fit, the first lowest, if this CPU's region is still
+/// `region`; returns how many.
 ///
 /// # Safety
 /// As [`push`], for each block.
 #[inline]
-pub(crate) unsafe fn push_batch(regions: Regions, area: Area, index: usize, blocks: &[*mut u8]) -> usize {
+pub(crate) unsafe fn push_batch(
+    regions: Regions,
+    area: Area,
+    region: *mut u8,
+    index: usize,
+    blocks: &[*mut u8],
+) -> usize {
     // SAFETY: the same contract.
-    unsafe { arch::push_batch(regions, area, index, blocks.as_ptr(), blocks.len()) }
+    unsafe { arch::push_batch(regions, area, region, index, blocks.as_ptr(), blocks.len()) }
 }
 
-/// Sets `end` of list `index` if this CPU's region is still `region` and the list is not longer than
-/// that; returns whether it did.
+/// Sets the header of list `index` to `new` if this CPU's region is still `region` and the header is
+/// still `old`; returns whether it did. A header is `len | end << 16`.
 ///
 /// # Safety
-/// As [`pop`], and the cells up to `end` belong to that list.
-pub(crate) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, index: usize, end: u16) -> bool {
+/// As [`pop`], and the cells of the new header belong to that list, with a null cell below them.
+pub(crate) unsafe fn exchange_header(
+    regions: Regions,
+    area: Area,
+    region: *mut u8,
+    index: usize,
+    old: u32,
+    new: u32,
+) -> bool {
     // SAFETY: the same contract.
-    unsafe { arch::set_end(regions, area, region, index, end) }
+    unsafe { arch::exchange_header(regions, area, region, index, old, new) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! what they say on a scratch region. That the kernel aborts sections can't be provoked at start
 //! without a signal handler of our own; kernels known not to are named here.
 
-use super::{Area, Regions, arch, area, empty_region, pop, pop_batch, push, push_batch, set_end};
+use super::{
+    Area, Regions, arch, area, empty_region, exchange_header, pop, pop_batch, push, push_batch, push_homed,
+};
 use crate::os;
 use crate::sync::AtomicU64;
 use core::sync::atomic::Ordering;
@@ -49,27 +51,32 @@ fn check_cpu(area: Area) -> Result<(), Distrust> {
 /// Runs each section on a scratch region, with a made-up area on this stack that says "CPU 0": the
 /// kernel does not know it and restarts nothing, and need not, since nobody else sees the region.
 fn check_sections() -> Result<(), Distrust> {
-    // Cell 0 is the header {len: 2, end: 4}, cell 1 the null below the list, cells 2 and 3 its room.
+    // Cell 0: the node. Cell 2 (the region's base) holds the headers of lists 0 and 1, cell 3 the null
+    // below list 0, cells 4 and 5 its room.
     let cells = [const { AtomicU64::new(0) }; SCRATCH_CELLS];
-    cells[0].store(2 | 4 << 16, Ordering::Relaxed);
-    let table = [empty_region(), empty_region(), cells[0].as_ptr().cast::<u8>()];
+    let (shut, open, wide) = (0, 2 | 4 << 16, 3 | 5 << 16);
+    let region = cells[2].as_ptr().cast::<u8>();
+    let table = [empty_region(), empty_region(), region];
     let made_up = ScratchArea([const { AtomicU64::new(0) }; 4]);
     let area = Area((&raw const made_up as usize).wrapping_sub(arch::thread_pointer()) as isize);
     let regions = Regions(&raw const table[2]);
     let block = |n: usize| core::ptr::without_provenance_mut::<u8>(n);
     let mut out = [core::ptr::null_mut(); 3];
-    // SAFETY: the only CPU that `made_up` names is 0, whose region has one header, at index 0, and the
-    // cells that it says.
+    // SAFETY: the only CPU that `made_up` names is 0, whose region has its node and a null below its
+    // base, a header at index 0, and the cells that it says.
     let as_expected = unsafe {
         pop(regions, area, 0).is_null()
+            && !push(regions, area, 0, block(8))
+            && exchange_header(regions, area, region, 0, shut, open)
             && push(regions, area, 0, block(8))
-            && push(regions, area, 0, block(16))
-            && !push(regions, area, 0, block(24))
+            && push_homed(regions, area, 0, 0, block(16))
+            && !push_homed(regions, area, 0, 0, block(24))
             && pop(regions, area, 0) == block(16)
-            && set_end(regions, area, table[2], 0, 5)
-            && !set_end(regions, area, table[2], 0, 2)
-            && !set_end(regions, area, empty_region(), 0, 5)
-            && push_batch(regions, area, 0, &[block(32), block(40), block(48)]) == 2
+            && !exchange_header(regions, area, region, 0, open, wide)
+            && !exchange_header(regions, area, empty_region(), 0, 3 | 4 << 16, wide)
+            && exchange_header(regions, area, region, 0, 3 | 4 << 16, wide)
+            && push_batch(regions, area, empty_region(), 0, &[block(32)]) == 0
+            && push_batch(regions, area, region, 0, &[block(32), block(40), block(48)]) == 2
             && pop_batch(regions, area, 0, &mut out) == 3
             && pop_batch(regions, area, 0, &mut out) == 0
     };

@@ -44,6 +44,12 @@ fn registered_area() -> Option<Area> {
     (owner == area::Owner::Libc || area::register_own().is_ok()).then_some(area)
 }
 
+/// The region of the CPU that the thread is on at this moment.
+fn here(area: Area, regions: Regions) -> *mut u8 {
+    // SAFETY: the table has an entry for every CPU.
+    area::cpu_id(area).map_or(empty_region(), |cpu| unsafe { *regions.0.add(cpu as usize) })
+}
+
 fn block(n: usize) -> *mut u8 {
     core::ptr::without_provenance_mut(n)
 }
@@ -106,7 +112,8 @@ fn batches_conserve_blocks() {
             unsafe {
                 let n = owned.len().min(1 + round % 32);
                 let from = owned.len() - n;
-                let pushed = push_batch(regions, area, 0, &owned[from..]);
+                let region = here(area, regions);
+                let pushed = push_batch(regions, area, region, 0, &owned[from..]);
                 owned.drain(from..from + pushed);
                 let want = 1 + round % out.len();
                 let popped = pop_batch(regions, area, 0, &mut out[..want]);

@@ -117,6 +117,57 @@ pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
 }
 
 /// ```text
+/// START   region = regions[cpu_id]; index = class + 128 * (region.node ^ home)
+///         len = region.len[index]; if len >= region.end[index]: full
+///         region.cell[len] = block
+/// COMMIT  region.len[index] = len + 1
+/// ABORT   from START
+/// ```
+///
+/// # Safety
+/// As [`super::push_homed`].
+#[inline(always)]
+pub(super) unsafe fn push_homed(
+    regions: Regions,
+    area: Area,
+    class: usize,
+    home: usize,
+    block: *mut u8,
+) -> bool {
+    // SAFETY: as in `push`; the region's node and `home` are below the number of slots.
+    unsafe {
+        asm!(
+            section!(
+                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
+                "mov {index}, qword ptr [{tmp} - 16]",
+                "xor {index}, {home}",
+                "shl {index:e}, 7",
+                "add {index}, {class}",
+                "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
+                "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
+                "jae {full}",
+                "mov qword ptr [{tmp} + {len} * 8], {block}",
+                "inc {len:e}",
+                "mov word ptr [{tmp} + {index} * 4], {len:x}",
+                "92:",
+            ),
+            area = in(reg) area.0,
+            regions = in(reg) regions.0,
+            class = in(reg) class,
+            home = in(reg) home,
+            block = in(reg) block,
+            index = out(reg) _,
+            tmp = out(reg) _,
+            len = out(reg) _,
+            full = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}
+
+/// ```text
 /// START   region = regions[cpu_id]; len = region.len[index]; i = 0
 ///         while i < want and region.cell[len - 1] != null:
 ///             out[i] = region.cell[len - 1]; len -= 1; i += 1
@@ -172,7 +223,8 @@ pub(super) unsafe fn pop_batch(
 }
 
 /// ```text
-/// START   region = regions[cpu_id]; len = region.len[index]; i = 0
+/// START   if regions[cpu_id] != region: end with i = 0
+///         len = region.len[index]; i = 0
 ///         while i < n and len < region.end[index]:
 ///             region.cell[len] = blocks[i]; len += 1; i += 1
 /// COMMIT  region.len[index] = len          (not if i == 0)
@@ -184,6 +236,7 @@ pub(super) unsafe fn pop_batch(
 pub(super) unsafe fn push_batch(
     regions: Regions,
     area: Area,
+    region: *mut u8,
     index: usize,
     blocks: *const *mut u8,
     n: usize,
@@ -196,29 +249,30 @@ pub(super) unsafe fn push_batch(
             section!(
                 "xor {i:e}, {i:e}",
                 "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
-                "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
-                "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
+                "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
+                "jne 92f",
+                "movzx {len:e}, word ptr [{region} + {index} * 4]",
                 "94: cmp {i}, {n}",
                 "jae 95f",
-                "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
+                "cmp {len:x}, word ptr [{region} + {index} * 4 + 2]",
                 "jae 95f",
-                "mov {block}, qword ptr [{blocks} + {i} * 8]",
-                "mov qword ptr [{tmp} + {len} * 8], {block}",
+                "mov {tmp}, qword ptr [{blocks} + {i} * 8]",
+                "mov qword ptr [{region} + {len} * 8], {tmp}",
                 "inc {len:e}",
                 "inc {i:e}",
                 "jmp 94b",
                 "95: test {i:e}, {i:e}",
                 "jz 92f",
-                "mov word ptr [{tmp} + {index} * 4], {len:x}",
+                "mov word ptr [{region} + {index} * 4], {len:x}",
                 "92:",
             ),
             area = in(reg) area.0,
             regions = in(reg) regions.0,
+            region = in(reg) region,
             index = in(reg) index,
             blocks = in(reg) blocks,
             n = in(reg) n,
             i = out(reg) pushed,
-            block = out(reg) _,
             len = out(reg) _,
             tmp = out(reg) _,
             options(nostack),
@@ -229,16 +283,23 @@ pub(super) unsafe fn push_batch(
 
 /// ```text
 /// START   if regions[cpu_id] != region: end, not done
-///         if region.len[index] > end: end, not done
-/// COMMIT  region.end[index] = end
+///         if region.header[index] != old: end, not done
+/// COMMIT  region.header[index] = new
 /// ABORT   from START
 /// ```
 ///
 /// # Safety
-/// As [`super::set_end`].
-pub(super) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, index: usize, end: u16) -> bool {
+/// As [`super::exchange_header`].
+pub(super) unsafe fn exchange_header(
+    regions: Regions,
+    area: Area,
+    region: *mut u8,
+    index: usize,
+    old: u32,
+    new: u32,
+) -> bool {
     let done: u32;
-    // SAFETY: as in `pop`; the caller promises that the cells up to `end` belong to this header.
+    // SAFETY: as in `pop`; the caller promises that the cells of the new header belong to this list.
     unsafe {
         asm!(
             section!(
@@ -246,17 +307,18 @@ pub(super) unsafe fn set_end(regions: Regions, area: Area, region: *mut u8, inde
                 "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
                 "jne 92f",
-                "cmp word ptr [{region} + {index} * 4], {end:x}",
-                "ja 92f",
+                "cmp dword ptr [{region} + {index} * 4], {old:e}",
+                "jne 92f",
                 "mov {done:e}, 1",
-                "mov word ptr [{region} + {index} * 4 + 2], {end:x}",
+                "mov dword ptr [{region} + {index} * 4], {new:e}",
                 "92:",
             ),
             area = in(reg) area.0,
             regions = in(reg) regions.0,
             region = in(reg) region,
             index = in(reg) index,
-            end = in(reg) end,
+            old = in(reg) old,
+            new = in(reg) new,
             done = out(reg) done,
             tmp = out(reg) _,
             options(nostack),
