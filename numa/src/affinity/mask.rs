@@ -17,7 +17,18 @@ use crate::tree::Tree;
 /// The calling thread, to the system call.
 const CURRENT: Pid = Pid::from_raw(0);
 
-/// Reads the mask.
+/// Reads the mask as it must be written again to restore it.
+///
+/// The system call leaves out CPUs that are switched off, `/proc` does not. A kernel that remembers the mask
+/// it was asked for uses such a CPU again when it comes back, so it is asked for the whole.
+pub(super) fn get_whole() -> Result<CpuSet> {
+    let whole = limits::allowed_cpus(&Tree::new("/")).ok().flatten();
+    let whole = whole.filter(|cpus| check(cpus).is_ok()).map_or_else(get, Ok)?;
+    check(&whole)?;
+    Ok(whole)
+}
+
+/// Reads the mask, less the CPUs that are switched off.
 pub(super) fn get() -> Result<CpuSet> {
     // It fails where the kernel was built for more CPUs than `cpu_set_t` holds.
     if let Some(cores) = core_affinity::get_core_ids() {
@@ -42,7 +53,7 @@ pub(crate) fn set(cpus: &CpuSet) -> Result<()> {
 
 /// # Errors
 /// [`Error::CpuBeyondMask`] for the first CPU that no fixed-size mask can name.
-pub(super) fn check(cpus: &CpuSet) -> Result<()> {
+fn check(cpus: &CpuSet) -> Result<()> {
     let limit = u32::try_from(FixedMask::count()).unwrap_or(u32::MAX);
     match cpus.iter().find(|cpu| cpu.number() >= limit) {
         Some(cpu) => Err(Error::CpuBeyondMask { cpu, limit }),
@@ -100,7 +111,8 @@ mod tests {
 
     #[test]
     fn both_ways_of_reading_agree() {
-        let from_proc = limits::allowed_cpus(&Tree::new("/")).unwrap();
-        assert_eq!(from_proc, Some(get().unwrap()));
+        let online = Topology::discover().unwrap().online_cpus().clone();
+        let from_proc = limits::allowed_cpus(&Tree::new("/")).unwrap().unwrap();
+        assert_eq!(from_proc.intersection(&online), get().unwrap());
     }
 }

@@ -7,8 +7,8 @@
 //! The system calls go through `core_affinity` and `nix`, which hand the kernel glibc's fixed-size
 //! `cpu_set_t`. It ends at CPU 1023 (`CPU_SETSIZE`). A CPU beyond that cannot be pinned, and a thread whose
 //! present mask has one cannot be pinned either, since its mask could not be restored: both
-//! are [`Error::CpuBeyondMask`](crate::Error::CpuBeyondMask). *Reading* masks ([`current`], [`Topology`]) has no
-//! such limit, as it falls back to `/proc/thread-self/status`.
+//! are [`crate::Error::CpuBeyondMask`]. *Reading* masks ([`current`], [`Topology`]) has no such limit, as it
+//! falls back to `/proc/thread-self/status`.
 //!
 //! # What the kernel does behind the back
 //! A mask is cut down to the cpuset without an error as long as one CPU is left. When the
@@ -32,7 +32,8 @@ pub(crate) use thread::PinnedThread;
 /// The CPUs that the current thread may run on now.
 ///
 /// # Errors
-/// [`Error::Read`](crate::Error::Read) or [`Error::Malformed`](crate::Error::Malformed) if neither the system call nor `/proc` tells.
+/// [`crate::Error::Read`] or [`crate::Error::Malformed`] if neither the system
+/// call nor `/proc` tells.
 pub fn current() -> Result<CpuSet> {
     mask::get()
 }
@@ -42,8 +43,8 @@ pub fn current() -> Result<CpuSet> {
 /// The CPU may be outside the thread's present mask, but not outside its cpuset.
 ///
 /// # Errors
-/// [`Error::CpuOffline`](crate::Error::CpuOffline), [`Error::Pin`](crate::Error::Pin) with the kernel's answer, [`Error::CpuBeyondMask`](crate::Error::CpuBeyondMask). The mask is
-/// unchanged then.
+/// [`crate::Error::CpuOffline`], [`crate::Error::Pin`] with the kernel's answer,
+/// [`crate::Error::CpuBeyondMask`]. The mask is unchanged then.
 pub fn pin_current(cpu: CpuId) -> Result<Pinned> {
     pin_current_to(&CpuSet::only(cpu))
 }
@@ -51,7 +52,7 @@ pub fn pin_current(cpu: CpuId) -> Result<Pinned> {
 /// Pins the current thread to a set of CPUs until the guard is dropped.
 ///
 /// # Errors
-/// As [`pin_current`]; also [`Error::NoWorkers`](crate::Error::NoWorkers) for an empty set.
+/// As [`pin_current`]; also [`crate::Error::NoWorkers`] for an empty set.
 pub fn pin_current_to(cpus: &CpuSet) -> Result<Pinned> {
     Pinned::new(cpus)
 }
@@ -59,7 +60,7 @@ pub fn pin_current_to(cpus: &CpuSet) -> Result<Pinned> {
 /// Pins the current thread to those CPUs of a node that `topology` allows, until the guard is dropped.
 ///
 /// # Errors
-/// [`Error::NodeOffline`](crate::Error::NodeOffline), [`Error::NodeWithoutCpus`](crate::Error::NodeWithoutCpus), and as [`pin_current`].
+/// [`crate::Error::NodeOffline`], [`crate::Error::NodeWithoutCpus`], and as [`pin_current`].
 pub fn pin_current_to_node(topology: &Topology, node: NodeId) -> Result<Pinned> {
     pin_current_to(&topology.usable_cpus(node)?)
 }

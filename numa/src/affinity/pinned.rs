@@ -22,8 +22,7 @@ pub struct Pinned {
 
 impl Pinned {
     pub(super) fn new(cpus: &CpuSet) -> Result<Self> {
-        let before = mask::get()?;
-        mask::check(&before)?;
+        let before = mask::get_whole()?;
         mask::set(cpus)?;
         let mut pinned = Self { before, now: CpuSet::new(), not_send: PhantomData };
         pinned.now = mask::get()?;
@@ -35,7 +34,7 @@ impl Pinned {
         &self.now
     }
 
-    /// The CPUs that the thread may use again afterwards.
+    /// The mask that the thread gets back afterwards. It may name CPUs that are switched off.
     pub fn before(&self) -> &CpuSet {
         &self.before
     }

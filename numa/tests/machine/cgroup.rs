@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 
 use numaslab_numa::{CpuId, CpuSet, Error, NodeId, Placement, Topology, pin_current};
@@ -11,6 +12,8 @@ use crate::kernel;
 
 /// Runs the ignored test `name` of this binary in a cgroup with these settings.
 fn run_in_cgroup(group: &str, settings: &[(&str, &str)], name: &str) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     let root = Path::new("/sys/fs/cgroup");
     if !root.join("cgroup.procs").exists() {
         let mount = Command::new("mount").args(["-t", "cgroup2", "none"]).arg(root).status().unwrap();

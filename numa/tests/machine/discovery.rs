@@ -62,7 +62,7 @@ fn expected(rig: &str) -> Option<Nodes> {
         "n4" | "huge" => &[(0, "0-1", true), (1, "2-3", true), (2, "4-5", true), (3, "6-7", true)],
         "memonly" => &[(0, "0-1", true), (1, "2-3", true), (2, "", true)],
         "nomem" => &[(0, "0-1", true), (1, "2-3", false), (2, "4-5", true)],
-        "sparse" => &[(0, "0-1", true), (2, "4-5", true)],
+        "sparse" => &[(0, "0-1", true), (2, "2-3", true)],
         "smt" => &[(0, "0-3", true), (1, "4-7", true)],
         _ => return None,
     })
