@@ -6,6 +6,10 @@
 extern crate std;
 
 #[cfg(not(loom))]
+#[allow(dead_code)]
+#[allow(unsafe_code)]
+mod cache;
+#[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]

@@ -1,0 +1,156 @@
+//! What belongs to a region beside its lists: touched on misses only.
+
+use super::policy::Demand;
+use crate::pool::blocks::HeldSlab;
+use crate::size_class::{CLASSES, SizeClass};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// The slow-path state of one region. Zeroed memory is valid.
+///
+/// A CPU's control is used by whichever threads miss on that CPU, also by one that has moved away
+/// since; so all fields are atomics, and all but the held slabs are hints and statistics.
+#[repr(C, align(64))]
+pub(crate) struct Control {
+    /// The slab that this CPU (or thread) holds for each class.
+    pub(crate) held: [HeldSlab; CLASSES],
+    /// How each class has been asked for, a [`Demand`]. Written by those who miss.
+    demand: [AtomicU8; CLASSES],
+    /// Bytes of capacity given to the lists. Added to by those who grow lists, subtracted by those who
+    /// shrink them.
+    allotted: AtomicUsize,
+    /// Where the search for a list to shrink goes on.
+    hand: AtomicU32,
+    /// Statistics.
+    pub(crate) events: Events,
+}
+
+/// How often each thing happened on the slow path. Relaxed additions by those who miss.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct Events {
+    counts: [AtomicU64; Event::COUNT],
+}
+
+/// A thing that happens on the slow path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Event {
+    /// An allocation found its list empty.
+    PopMiss,
+    /// A free found its list full.
+    PushMiss,
+    /// Blocks came from the transfer cache.
+    RefillTransfer,
+    /// Blocks came from the slab that the CPU held.
+    RefillHeld,
+    /// Blocks came from a slab of the shelf.
+    RefillShelf,
+    /// Blocks came from a newly carved slab.
+    RefillCarve,
+    /// Blocks came from another node, because the own one had no memory.
+    RefillSteal,
+    /// No memory was found anywhere.
+    RefillFailed,
+    /// A batch went into the transfer cache.
+    FlushTransfer,
+    /// A batch went back to its slabs.
+    FlushSlabs,
+    /// A batch of an outbox went home.
+    FlushOutbox,
+    /// A list got more room.
+    Grow,
+    /// A list lost room to another.
+    Shrink,
+    /// A request or a free went past the cache (revoked region, signal handler, ending thread).
+    Bypass,
+}
+
+impl Event {
+    /// How many there are.
+    pub const COUNT: usize = 14;
+
+    /// All of them, with their names.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::PopMiss, "pop_miss"),
+        (Self::PushMiss, "push_miss"),
+        (Self::RefillTransfer, "refill_transfer"),
+        (Self::RefillHeld, "refill_held"),
+        (Self::RefillShelf, "refill_shelf"),
+        (Self::RefillCarve, "refill_carve"),
+        (Self::RefillSteal, "refill_steal"),
+        (Self::RefillFailed, "refill_failed"),
+        (Self::FlushTransfer, "flush_transfer"),
+        (Self::FlushSlabs, "flush_slabs"),
+        (Self::FlushOutbox, "flush_outbox"),
+        (Self::Grow, "grow"),
+        (Self::Shrink, "shrink"),
+        (Self::Bypass, "bypass"),
+    ];
+}
+
+impl Events {
+    /// Counts one.
+    #[inline]
+    pub(crate) fn count(&self, event: Event) {
+        // Relaxed: a statistic.
+        self.counts[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it happened.
+    pub(crate) fn of(&self, event: Event) -> u64 {
+        // Relaxed: a statistic.
+        self.counts[event as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Control {
+    /// How `class` has been asked for.
+    pub(crate) fn demand(&self, class: SizeClass) -> Demand {
+        // Relaxed: a hint.
+        Demand(self.demand[class.index()].load(Ordering::Relaxed))
+    }
+
+    /// Notes how `class` has been asked for. A note by a thread at the same moment may be lost.
+    pub(crate) fn set_demand(&self, class: SizeClass, demand: Demand) {
+        // Relaxed: a hint.
+        self.demand[class.index()].store(demand.0, Ordering::Relaxed);
+    }
+
+    /// Takes `bytes` of capacity, if the sum stays within `budget`.
+    pub(crate) fn allot(&self, bytes: usize, budget: usize) -> bool {
+        // Relaxed: a bound, not ownership.
+        self.allotted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
+                sum.checked_add(bytes).filter(|sum| *sum <= budget)
+            })
+            .is_ok()
+    }
+
+    /// Gives `bytes` of capacity back.
+    pub(crate) fn release(&self, bytes: usize) {
+        // Relaxed: a bound, not ownership.
+        self.allotted.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets all capacity: the lists have been closed.
+    pub(crate) fn reset(&self) {
+        // Relaxed: bounds and hints; the caller owns the region.
+        self.allotted.store(0, Ordering::Relaxed);
+        for demand in &self.demand {
+            demand.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of capacity given to the lists.
+    pub(crate) fn allotted(&self) -> usize {
+        // Relaxed: a statistic.
+        self.allotted.load(Ordering::Relaxed)
+    }
+
+    /// The next class at which the search for a list to shrink looks.
+    pub(crate) fn next_victim(&self) -> SizeClass {
+        // Relaxed: any order will do.
+        let hand = self.hand.fetch_add(1, Ordering::Relaxed) as usize % CLASSES;
+        SizeClass::from_index(hand).unwrap_or(SizeClass::of(0))
+    }
+}

@@ -1,0 +1,23 @@
+//! Floor 4: the caches that the hit path works on. Per CPU where there is rseq, else per thread.
+//!
+//! | file | concept |
+//! | --- | --- |
+//! | [`gate`] | the hit path: a push or a pop on this CPU's region |
+//! | [`layout`], [`region`], [`control`] | a region as memory: headers, lists, slow-path state |
+//! | [`per_cpu`], [`revoke`] | all CPUs' regions, and taking one away from its CPU |
+//! | [`per_thread`] | the fallback |
+//! | [`seat`] | where a thread works at this moment |
+//! | [`policy`], [`capacity`] | how many blocks travel at once, and which lists get room |
+//!
+//! Nothing here calls `pool`: `heap` carries batches between the two.
+
+pub(crate) mod capacity;
+pub(crate) mod control;
+pub(crate) mod gate;
+pub(crate) mod layout;
+pub(crate) mod per_cpu;
+pub(crate) mod per_thread;
+pub(crate) mod policy;
+pub(crate) mod region;
+pub(crate) mod revoke;
+pub(crate) mod seat;

@@ -1,0 +1,130 @@
+//! The regions of all CPUs and the table through which the critical sections find them.
+
+use super::layout::Layout;
+use super::region::Region;
+use crate::os::{Result, memory};
+use crate::rseq::{Regions, empty_region};
+use crate::sync::{AtomicPtr, Ordering};
+use crate::units::{CpuId, NodeId, PAGE_BYTES};
+use core::ptr::NonNull;
+
+/// Entries of the table below CPU 0: for the values -1 and -2 of `cpu_id`.
+const BELOW: usize = 2;
+/// Entries of the table at least: room for CPU numbers that a migrated process may come to see.
+const LEAST_ENTRIES: usize = 1024;
+
+/// All CPUs' regions.
+pub(crate) struct PerCpu {
+    cpus: usize,
+    stride: usize,
+    regions: NonNull<u8>,
+    /// Entry `BELOW + cpu` is the base of the CPU's region, or the empty region while it is revoked.
+    /// Written by the one who revokes and by the same one who puts it back.
+    table: NonNull<AtomicPtr<u8>>,
+    entries: usize,
+}
+
+// SAFETY: the table holds atomics; the regions follow the protocol of `rseq`.
+unsafe impl Send for PerCpu {}
+// SAFETY: as above.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    /// Maps regions for `cpus` CPUs, whose nodes `node_of` tells, and calls `bind` with the memory of
+    /// each.
+    pub(crate) fn map(
+        cpus: usize,
+        layout: &Layout,
+        node_of: impl Fn(CpuId) -> NodeId,
+        bind: impl Fn(NodeId, NonNull<u8>, usize),
+    ) -> Result<Self> {
+        let stride = Region::stride(layout);
+        let regions = memory::map(cpus * stride)?;
+        // SAFETY: a fresh mapping; the advice changes no contents. Regions are touched here and there.
+        let _ = unsafe { memory::advise(regions, cpus * stride, memory::Advice::NoHugePage) };
+        let entries = (cpus + BELOW).max(LEAST_ENTRIES);
+        let table_bytes = (entries * size_of::<AtomicPtr<u8>>()).next_multiple_of(PAGE_BYTES);
+        let table = match memory::map(table_bytes) {
+            Ok(table) => table.cast(),
+            Err(error) => {
+                // SAFETY: mapped above, seen by nobody else.
+                let _ = unsafe { memory::unmap(regions, cpus * stride) };
+                return Err(error);
+            }
+        };
+        let all = Self { cpus, stride, regions, table, entries };
+        for entry in 0..entries {
+            // Relaxed: published with the table's address.
+            all.entry(entry).store(empty_region(), Ordering::Relaxed);
+        }
+        for cpu in 0..cpus {
+            let (id, start) = (CpuId(cpu as u32), all.start(cpu));
+            bind(node_of(id), start, stride);
+            // SAFETY: `stride` zeroed bytes of the mapping, for this CPU alone, never unmapped once the
+            // heap is published.
+            let region = unsafe { Region::new(start, node_of(id)) };
+            all.entry(BELOW + cpu).store(region.base(), Ordering::Relaxed);
+        }
+        Ok(all)
+    }
+
+    /// Unmaps everything.
+    ///
+    /// # Safety
+    /// Nobody else has seen it.
+    pub(crate) unsafe fn unmap(&self) {
+        let table_bytes = (self.entries * size_of::<AtomicPtr<u8>>()).next_multiple_of(PAGE_BYTES);
+        // SAFETY: both were mapped in `map`.
+        unsafe {
+            let _ = memory::unmap(self.regions, self.cpus * self.stride);
+            let _ = memory::unmap(self.table.cast(), table_bytes);
+        }
+    }
+
+    fn start(&self, cpu: usize) -> NonNull<u8> {
+        // SAFETY: the mapping has `cpus * stride` bytes.
+        unsafe { self.regions.add(cpu * self.stride) }
+    }
+
+    fn entry(&self, entry: usize) -> &AtomicPtr<u8> {
+        debug_assert!(entry < self.entries);
+        // SAFETY: the table has `entries` entries.
+        unsafe { self.table.add(entry).as_ref() }
+    }
+
+    /// The table, as the critical sections take it.
+    pub(crate) fn table(&self) -> Regions {
+        Regions(self.entry(BELOW).as_ptr().cast_const())
+    }
+
+    /// How many CPUs have a region.
+    pub(crate) const fn cpus(&self) -> usize {
+        self.cpus
+    }
+
+    /// The table's entry for a CPU.
+    pub(super) fn slot(&self, cpu: CpuId) -> Option<&AtomicPtr<u8>> {
+        (cpu.index() < self.cpus).then(|| self.entry(BELOW + cpu.index()))
+    }
+
+    /// The region that a CPU uses at this moment; `None` if it is revoked or has none.
+    pub(crate) fn in_use(&self, cpu: CpuId) -> Option<Region> {
+        // Acquire: pairs with the Release that put the region back.
+        let base = self.slot(cpu)?.load(Ordering::Acquire);
+        if base == empty_region() {
+            return None;
+        }
+        // SAFETY: entries are bases of regions or the empty region.
+        unsafe { Region::from_base(base) }
+    }
+
+    /// The region that was made for a CPU, whether it is in use or revoked: for statistics.
+    pub(crate) fn region(&self, cpu: CpuId) -> Option<Region> {
+        if cpu.index() >= self.cpus {
+            return None;
+        }
+        let start = self.start(cpu.index());
+        // SAFETY: `map` made a region there.
+        unsafe { Region::from_base(start.as_ptr().add(super::region::CONTROL_BYTES)) }
+    }
+}

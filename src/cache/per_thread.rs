@@ -1,0 +1,127 @@
+//! The fallback: a region per thread, with the same layout, for where there is no rseq.
+//!
+//! A thread reaches its region through its [`ThreadBlock`]. Only the thread changes it, but a signal
+//! handler may interrupt it at any instruction and allocate: so each operation marks the block `busy`,
+//! and a handler that finds it busy goes to the layer below. No operation calls anything that could
+//! allocate while it is busy.
+
+use super::layout::{Header, ListIndex};
+use super::region::Region;
+use crate::rseq::thread_block::{self, ThreadBlock};
+use crate::size_class::SizeClass;
+use crate::sync::{Ordering, compiler_fence};
+
+/// The calling thread's region, marked busy for as long as this lives.
+pub(crate) struct Busy {
+    block: &'static ThreadBlock,
+    region: Region,
+}
+
+impl Busy {
+    /// `None` if the thread has no region, or is inside an operation on it (this is a handler).
+    #[inline]
+    pub(crate) fn enter() -> Option<Self> {
+        let block = thread_block::current();
+        if block.busy.get() != 0 {
+            return None;
+        }
+        // SAFETY: the block holds null or the base of a region of this thread.
+        let region = unsafe { Region::from_base(block.region.get()) }?;
+        block.busy.set(1);
+        // A handler on this thread sees the mark before it can see anything that follows.
+        compiler_fence(Ordering::SeqCst);
+        Some(Self { block, region })
+    }
+
+    /// The region.
+    pub(crate) fn region(&self) -> Region {
+        self.region
+    }
+
+    /// Takes the topmost block of a list; null if it is empty.
+    #[inline]
+    pub(crate) fn pop(&self, list: ListIndex) -> *mut u8 {
+        let header = self.region.header(list);
+        // Relaxed, here and below: the region is this thread's; other threads read headers for
+        // statistics only.
+        let block = match header.len() {
+            0 => 0,
+            len => self.region.cell(len - 1).load(Ordering::Relaxed),
+        };
+        if block != 0 {
+            let shorter = Header::new(header.len() - 1, header.end());
+            self.region.header_word(list).store(shorter.0, Ordering::Relaxed);
+        }
+        core::ptr::with_exposed_provenance_mut(block as usize)
+    }
+
+    /// Puts a block on a list; `false` if it is full.
+    #[inline]
+    pub(crate) fn push(&self, list: ListIndex, block: *mut u8) -> bool {
+        let header = self.region.header(list);
+        if header.len() >= header.end() {
+            return false;
+        }
+        self.region.cell(header.len()).store(block.expose_provenance() as u64, Ordering::Relaxed);
+        let longer = Header::new(header.len() + 1, header.end());
+        self.region.header_word(list).store(longer.0, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes up to `out.len()` blocks off a list; returns how many.
+    pub(crate) fn pop_batch(&self, list: ListIndex, out: &mut [*mut u8]) -> usize {
+        let mut taken = 0;
+        for slot in out {
+            *slot = self.pop(list);
+            if slot.is_null() {
+                break;
+            }
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Puts as many blocks on a list as fit; returns how many.
+    pub(crate) fn push_batch(&self, list: ListIndex, blocks: &[*mut u8]) -> usize {
+        blocks.iter().take_while(|block| self.push(list, **block)).count()
+    }
+
+    /// Sets a header that is still `old`.
+    pub(crate) fn exchange_header(&self, list: ListIndex, old: u32, new: u32) -> bool {
+        let same = self.region.header(list).0 == old;
+        if same {
+            self.region.header_word(list).store(new, Ordering::Relaxed);
+        }
+        same
+    }
+}
+
+impl Drop for Busy {
+    #[inline]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.block.busy.set(0);
+    }
+}
+
+/// A block of `class` from the calling thread's region; null if it has none.
+#[inline]
+pub(crate) fn pop(class: SizeClass) -> *mut u8 {
+    match Busy::enter() {
+        Some(busy) => busy.pop(ListIndex::own(class)),
+        None => core::ptr::null_mut(),
+    }
+}
+
+/// Puts a block of `class` that lives on node `home` into the calling thread's region; `false` if it is
+/// full or there is none.
+#[inline]
+pub(crate) fn push(class: SizeClass, home: usize, block: *mut u8) -> bool {
+    match Busy::enter() {
+        Some(busy) => {
+            let slot = home ^ busy.region.node().index();
+            busy.push(ListIndex::new(slot, class), block)
+        }
+        None => false,
+    }
+}

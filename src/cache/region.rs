@@ -1,0 +1,97 @@
+//! One region and its control, as memory.
+//!
+//! ```text
+//!  Control | node | null | headers | null, list | null, list | ...
+//!          ^             ^ base (what the table of regions points at)
+//!          two cells below the base
+//! ```
+
+use super::control::Control;
+use super::layout::{Header, Layout, ListIndex};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::units::{NodeId, PAGE_BYTES};
+use core::ptr::NonNull;
+
+/// Bytes from the beginning of a region's memory to its base.
+pub(crate) const CONTROL_BYTES: usize = (size_of::<Control>() + 16).next_multiple_of(64);
+
+/// A region, by its base. Its memory is zeroed when new, and never unmapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region(NonNull<u8>);
+
+impl Region {
+    /// Bytes of memory for one region and its control.
+    pub(crate) const fn stride(layout: &Layout) -> usize {
+        (CONTROL_BYTES + layout.bytes()).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// The region in the zeroed memory at `start`.
+    ///
+    /// # Safety
+    /// [`stride`](Self::stride) bytes at `start`, aligned to a page, belong to the region for ever.
+    pub(crate) unsafe fn new(start: NonNull<u8>, node: NodeId) -> Self {
+        // SAFETY: inside the memory that the caller gives.
+        let region = Self(unsafe { start.add(CONTROL_BYTES) });
+        region.set_node(node);
+        region
+    }
+
+    /// The region with this base.
+    ///
+    /// # Safety
+    /// `base` must be the base of a region made by [`new`](Self::new), and not the empty region.
+    pub(crate) unsafe fn from_base(base: *mut u8) -> Option<Self> {
+        NonNull::new(base).map(Self)
+    }
+
+    /// The base, as the table of regions holds it.
+    pub(crate) fn base(self) -> *mut u8 {
+        self.0.as_ptr()
+    }
+
+    /// The slow-path state.
+    pub(crate) fn control(self) -> &'static Control {
+        // SAFETY: `new` was promised memory for the control below the base, zeroed and for ever.
+        unsafe { self.0.sub(CONTROL_BYTES).cast::<Control>().as_ref() }
+    }
+
+    /// The node that slot 0 is for.
+    pub(crate) fn node(self) -> NodeId {
+        // Relaxed: for a CPU's region it never changes; a thread's is its own.
+        NodeId(self.node_cell().load(Ordering::Relaxed) as u8)
+    }
+
+    /// Sets the node that slot 0 is for; all lists must be empty.
+    pub(crate) fn set_node(self, node: NodeId) {
+        // Relaxed: as in `node`; a new region is published by the store into the table.
+        self.node_cell().store(u64::from(node.0), Ordering::Relaxed);
+    }
+
+    fn node_cell(self) -> &'static AtomicU64 {
+        // SAFETY: two cells below the base, see the picture.
+        unsafe { self.0.cast::<AtomicU64>().sub(2).as_ref() }
+    }
+
+    /// The header of a list, as a word.
+    pub(crate) fn header_word(self, list: ListIndex) -> &'static AtomicU32 {
+        // SAFETY: the headers begin at the base, and list indices come from the layout.
+        unsafe { self.0.cast::<AtomicU32>().add(list.index()).as_ref() }
+    }
+
+    /// The header of a list at this moment. Another CPU's may be changing.
+    pub(crate) fn header(self, list: ListIndex) -> Header {
+        // Relaxed: a hint, or the caller owns the region.
+        Header(self.header_word(list).load(Ordering::Relaxed))
+    }
+
+    /// A cell. For the owner of the region.
+    pub(crate) fn cell(self, number: usize) -> &'static AtomicU64 {
+        // SAFETY: cell numbers come from the layout, or from headers, which do.
+        unsafe { self.0.cast::<AtomicU64>().add(number).as_ref() }
+    }
+
+    /// How many blocks lie on a list at this moment.
+    pub(crate) fn count(self, layout: &Layout, list: ListIndex) -> usize {
+        self.header(list).len().saturating_sub(layout.first(list))
+    }
+}

@@ -1,0 +1,77 @@
+//! Where a thread works at this moment: at its CPU's region, at its own, or at none.
+//!
+//! A seat is taken on a miss, and may be stale at once, since the thread may be moved: operations on a
+//! CPU's seat name its region and do nothing if the thread is elsewhere by then.
+
+use super::control::Control;
+use super::gate;
+use super::layout::ListIndex;
+use super::per_thread::Busy;
+use super::region::Region;
+use crate::units::NodeId;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seat {
+    /// The region of the CPU on which the thread was a moment ago.
+    Cpu(Region),
+    /// The thread's own region.
+    Thread(Region),
+    /// No cache: the region is revoked, the thread is ending or inside its cache (this is a signal
+    /// handler), or no region could be had.
+    Bare(NodeId),
+}
+
+impl Seat {
+    /// The node of which memory should come.
+    pub(crate) fn node(&self) -> NodeId {
+        match self {
+            Self::Cpu(region) | Self::Thread(region) => region.node(),
+            Self::Bare(node) => *node,
+        }
+    }
+
+    /// The region, if there is one.
+    pub(crate) fn region(&self) -> Option<Region> {
+        match self {
+            Self::Cpu(region) | Self::Thread(region) => Some(*region),
+            Self::Bare(_) => None,
+        }
+    }
+
+    /// The slow-path state, if there is one.
+    pub(crate) fn control(&self) -> Option<&'static Control> {
+        self.region().map(Region::control)
+    }
+
+    /// Takes up to `out.len()` blocks off a list: of the CPU on which the thread is by now, whose
+    /// blocks may live on another node than this seat's.
+    pub(crate) fn pop_batch(&self, list: ListIndex, out: &mut [*mut u8]) -> usize {
+        match self {
+            // SAFETY: a CPU seat exists only after the gate was opened.
+            Self::Cpu(_) => unsafe { gate::pop_batch(list, out) },
+            Self::Thread(_) => Busy::enter().map_or(0, |busy| busy.pop_batch(list, out)),
+            Self::Bare(_) => 0,
+        }
+    }
+
+    /// Puts blocks that belong there on a list; returns how many, from the first.
+    pub(crate) fn push_batch(&self, list: ListIndex, blocks: &[*mut u8]) -> usize {
+        match self {
+            // SAFETY: as above; the caller owns the blocks.
+            Self::Cpu(region) => unsafe { gate::push_batch(region.base(), list, blocks) },
+            Self::Thread(_) => Busy::enter().map_or(0, |busy| busy.push_batch(list, blocks)),
+            Self::Bare(_) => 0,
+        }
+    }
+
+    /// Exchanges a list's header, if it is still `old` and the thread still sits here.
+    pub(crate) fn exchange_header(&self, list: ListIndex, old: u32, new: u32) -> bool {
+        match self {
+            // SAFETY: as above; the header comes from the layout.
+            Self::Cpu(region) => unsafe { gate::exchange_header(region.base(), list, old, new) },
+            Self::Thread(_) => Busy::enter().is_some_and(|busy| busy.exchange_header(list, old, new)),
+            Self::Bare(_) => false,
+        }
+    }
+}
