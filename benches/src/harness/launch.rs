@@ -1,0 +1,126 @@
+//! Starting children and reading what they print.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    allocator::Allocator,
+    child::{About, BUILD, Order},
+    outcome::Outcome,
+    workload::Task,
+};
+
+/// Starts the children that lie beside this program.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// The folder of this program.
+    pub folder: PathBuf,
+    /// Seconds that a run may take.
+    pub timeout_s: u32,
+}
+
+impl Launcher {
+    /// A launcher of runs that may take `timeout_s` seconds.
+    pub fn new(timeout_s: u32) -> Result<Self> {
+        let program = std::env::current_exe().context("where is this program?")?;
+        let folder = program.parent().context("a program lies in a folder")?.to_owned();
+        Ok(Self { folder, timeout_s })
+    }
+
+    /// One run in a child.
+    pub fn run(&self, allocator: Allocator, task: &Task) -> Result<Outcome> {
+        let order = Order { timeout_s: self.timeout_s, task: task.clone() };
+        self.ask(allocator, &serde_json::to_string(&order)?)
+    }
+
+    /// The versions of allocators, from their children. Refuses children of another build.
+    pub fn versions(&self, allocators: &[Allocator]) -> Result<BTreeMap<Allocator, String>> {
+        let version = |&allocator: &Allocator| {
+            let about: About = self.ask(allocator, "about")?;
+            if about.build != BUILD {
+                bail!("{} was built from other sources; {REBUILD}", self.program(allocator).display());
+            }
+            Ok((allocator, about.version))
+        };
+        allocators.iter().map(version).collect()
+    }
+
+    fn program(&self, allocator: Allocator) -> PathBuf {
+        self.folder.join(format!("numaslab-bench-{allocator}"))
+    }
+
+    fn ask<Answer: DeserializeOwned>(&self, allocator: Allocator, request: &str) -> Result<Answer> {
+        let program = self.program(allocator);
+        let output = Command::new(&program)
+            .arg(request)
+            .envs(allocator.environment().iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("can't start {}; {REBUILD}", program.display()))?;
+        read(&output)
+    }
+}
+
+/// What to do about missing or stale children.
+const REBUILD: &str = "build all programs with `cargo build --release -p numaslab-bench --bins` \
+                       and the same --features";
+
+/// The answer in a child's output, or why there is none.
+fn read<Answer: DeserializeOwned>(output: &Output) -> Result<Answer> {
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let last = errors.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
+        return Err(anyhow!("{}: {last}", output.status));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().context("the child printed nothing")?;
+    serde_json::from_str(line).with_context(|| format!("the child printed '{line}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+    use super::*;
+
+    fn output(status: i32, stdout: &str, stderr: &str) -> Output {
+        let status = ExitStatus::from_raw(status);
+        Output { status, stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    #[test]
+    fn a_killed_child_is_reported_with_its_signal_and_last_words() {
+        let killed = output(11, "", "first\nheap corrupted\n\n");
+        let text = read::<Outcome>(&killed).expect_err("killed").to_string();
+        assert!(text.contains("signal: 11") && text.contains("heap corrupted"), "{text}");
+    }
+
+    #[test]
+    fn garbage_is_not_an_outcome() {
+        let error = read::<Outcome>(&output(0, "hello\n", "")).expect_err("garbage");
+        assert!(error.to_string().contains("hello"));
+        assert!(read::<Outcome>(&output(0, "", "")).is_err());
+    }
+
+    #[test]
+    fn the_last_line_counts() {
+        let figures = [("mops".to_owned(), 2.5)].into();
+        let outcome = Outcome { figures, resources: Default::default(), mode: None };
+        let line = serde_json::to_string(&outcome).expect("serialises");
+        let read: Outcome = read(&output(0, &format!("chatter\n{line}\n"), "")).expect("an outcome");
+        assert_eq!(read.figures["mops"], 2.5);
+    }
+
+    #[test]
+    fn a_missing_child_says_how_to_build_it() {
+        let launcher = Launcher { folder: "/nowhere".into(), timeout_s: 1 };
+        let error = launcher.versions(&[Allocator::Glibc]).expect_err("missing");
+        assert!(format!("{error:#}").contains("--bins"), "{error:#}");
+    }
+}

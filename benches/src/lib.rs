@@ -1,0 +1,33 @@
+//! The bench program of numaslab: the same loops for every allocator, told apart by nothing but
+//! their type.
+//!
+//! How a figure comes about, from the bottom up:
+//!
+//! | floor | modules | what |
+//! | --- | --- | --- |
+//! | report | [`report`], [`stats`] | medians and spread; tables, JSON, pictures |
+//! | parent | [`cli`], [`harness`], [`machine`] | options; children in interleaved rounds |
+//! | child | [`child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
+//! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
+//!
+//! Every run has a process of its own, whose global allocator is `System`: only the calls that a
+//! workload makes go to the allocator on trial. This library links no allocator; the programs in
+//! `contestants/` do, one each.
+
+#![deny(unsafe_code)]
+
+pub mod allocator;
+pub mod block;
+pub mod ceiling;
+pub mod child;
+pub mod cli;
+pub mod harness;
+pub mod machine;
+pub mod outcome;
+pub mod race;
+pub mod report;
+pub mod resources;
+pub mod rng;
+pub mod sizes;
+pub mod stats;
+pub mod workload;

@@ -1,0 +1,71 @@
+//! What a child reports to its parent: the figures of one run, as one line of JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::resources::Resources;
+
+/// Which way a figure gets better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Throughput.
+    Higher,
+    /// Time and memory.
+    Lower,
+}
+
+/// A figure that a workload yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Metric {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// Its name and unit in tables.
+    pub title: &'static str,
+    /// Which way it gets better.
+    pub better: Better,
+}
+
+impl Metric {
+    /// Operations per microsecond, an operation being one call of `alloc` or `dealloc`.
+    pub const THROUGHPUT: Self = Self::higher("mops", "Mops/s");
+
+    /// A figure that should be high.
+    pub const fn higher(name: &'static str, title: &'static str) -> Self {
+        Self { name, title, better: Better::Higher }
+    }
+
+    /// A figure that should be low.
+    pub const fn lower(name: &'static str, title: &'static str) -> Self {
+        Self { name, title, better: Better::Lower }
+    }
+
+    /// How many times better `value` is than `other`: above 1 is better, whichever way it goes.
+    pub fn ratio(&self, value: f64, other: f64) -> f64 {
+        match self.better {
+            Better::Higher => value / other,
+            Better::Lower => other / value,
+        }
+    }
+}
+
+/// The figures of a run, by [`Metric::name`].
+pub type Figures = BTreeMap<String, f64>;
+
+/// Builds [`Figures`].
+pub fn figures<const N: usize>(pairs: [(Metric, f64); N]) -> Figures {
+    pairs.into_iter().map(|(metric, value)| (metric.name.to_owned(), value)).collect()
+}
+
+/// The whole report of one child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What the workload measured.
+    pub figures: Figures,
+    /// What the process used.
+    pub resources: Resources,
+    /// What the allocator says of itself, for example in which mode it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+}

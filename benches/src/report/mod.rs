@@ -1,0 +1,103 @@
+//! What is shown and kept of an experiment: a table, a JSON file and a picture.
+
+use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::{
+    allocator::Allocator,
+    harness::{options::Options, rounds::Row},
+    machine::Machine,
+};
+
+mod picture;
+mod table;
+
+/// An experiment with everything a reader needs.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The experiment's name.
+    pub experiment: String,
+    /// When it ended, in UTC.
+    pub date: String,
+    /// The version of this program.
+    pub program: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// The version of everyone who took part.
+    pub versions: BTreeMap<Allocator, String>,
+    /// With whom the others are compared.
+    pub baseline: Allocator,
+    /// How many rounds.
+    pub rounds: u32,
+    /// The results.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// A report on what was just measured.
+    pub fn new(
+        experiment: &str,
+        options: &Options,
+        versions: BTreeMap<Allocator, String>,
+        rows: Vec<Row>,
+    ) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            program: format!("numaslab-bench {}", env!("CARGO_PKG_VERSION")),
+            machine: Machine::here(),
+            versions,
+            baseline: options.baseline,
+            rounds: options.rounds,
+            rows,
+        }
+    }
+
+    /// Prints heading, table and failures to stdout.
+    pub fn print(&self) {
+        println!("{}", self.heading());
+        println!("{}", table::table(self));
+        for failure in self.failures() {
+            println!("{failure}");
+        }
+    }
+
+    /// Writes `<experiment>.json` and `<experiment>.svg` and says where.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
+        let json = folder.join(format!("{}.json", self.experiment));
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(&json, text + "\n").with_context(|| format!("can't write {}", json.display()))?;
+        let svg = folder.join(format!("{}.svg", self.experiment));
+        picture::draw(self, &svg).with_context(|| format!("can't draw {}", svg.display()))?;
+        println!("figures: {}", json.display());
+        println!("picture: {}", svg.display());
+        Ok(())
+    }
+
+    /// What was measured where, in a few lines.
+    fn heading(&self) -> String {
+        let versions: Vec<String> =
+            self.versions.iter().map(|(who, version)| format!("{who} {version}")).collect();
+        format!(
+            "{}: medians of {} rounds, {}\n{}\n{}",
+            self.experiment,
+            self.rounds,
+            self.date,
+            self.machine.summary(),
+            versions.join("; ")
+        )
+    }
+
+    /// A line per allocator and case with failed runs.
+    fn failures(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().flat_map(|row| {
+            row.results.iter().filter(|result| !result.failures.is_empty()).map(|result| {
+                let (count, first) = (result.failures.len(), &result.failures[0]);
+                format!("FAILED {count} x {} at {}: {first}", result.allocator, row.label)
+            })
+        })
+    }
+}
