@@ -1,4 +1,16 @@
 //! numaslab: a per-CPU, NUMA-aware, lock-free memory allocator for Linux servers.
+//!
+//! ```text
+//!  6  global        GlobalAlloc, and nothing else
+//!  5  heap          the cold routes: refill, flush, Huge blocks, realloc, start
+//!  4  cache         regions per CPU (or per thread), the hit path
+//!  3  pool          one shared pool per node: transfer cache, slabs, SuperSlabs
+//!  2  slab          page map, descriptors, bitmaps, the state machine of free units
+//!  1  os  rseq      the kernel; the only assembly
+//!  0  sync  size_class  units  config
+//! ```
+//!
+//! Imports go down only. A hit goes `global -> size_class -> cache -> rseq` and back.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -6,27 +18,33 @@
 extern crate std;
 
 #[cfg(not(loom))]
-#[allow(dead_code)]
 #[allow(unsafe_code)]
 mod cache;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
+mod global;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+mod heap;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
 pub mod os;
-#[allow(dead_code)]
 #[allow(unsafe_code)]
 mod pool;
 #[cfg(not(loom))]
-#[allow(dead_code)]
 #[allow(unsafe_code)]
 mod rseq;
-#[allow(dead_code)]
 pub mod size_class;
-#[allow(dead_code)]
 #[allow(unsafe_code)]
 mod slab;
-#[allow(dead_code)]
-#[allow(unused_imports)]
 mod sync;
+#[cfg(not(loom))]
+pub mod telemetry;
 pub mod units;
+
+#[cfg(not(loom))]
+pub use config::Config;
+#[cfg(not(loom))]
+pub use global::NumaSlab;

@@ -117,13 +117,6 @@ impl Pool<'_> {
         }
     }
 
-    /// Lists the slab that `held` holds, if any.
-    pub(crate) fn let_go_of_held(&self, held: &HeldSlab, class: SizeClass) {
-        if let Some(slab) = take_over(held) {
-            self.let_go(slab, class);
-        }
-    }
-
     /// Gives blocks of `class` back to their slabs; sorts `blocks`. All must lie on this node. On
     /// error returns the block and what is wrong with it; the blocks below it are given back already.
     pub(crate) fn give_blocks(
@@ -207,7 +200,7 @@ impl Pool<'_> {
 }
 
 /// Takes the slab out of `held`; the caller owns it then.
-fn take_over(held: &HeldSlab) -> Option<SlabIndex> {
+pub(crate) fn take_over(held: &HeldSlab) -> Option<SlabIndex> {
     // Relaxed: seeds the exchange, and spares it where there is nothing.
     if held.load(Ordering::Relaxed) == 0 {
         return None;

@@ -2,10 +2,11 @@
 
 use super::Pool;
 use super::range::{RangeMap, Run};
-use crate::os::memory;
-use crate::slab::space::SuperIndex;
+use crate::os::memory::{self, Advice};
+use crate::slab::avail::{Rest, State};
+use crate::slab::space::{SuperIndex, SuperLinks};
 use crate::sync::Ordering;
-use crate::units::SUPERSLAB_BYTES;
+use crate::units::{PIECES, SUPERSLAB_BYTES};
 
 /// SuperSlabs are committed in chunks of this many: {when the node has at least, chunk}.
 const CHUNKS: [(u32, usize); 3] = [(64, 16), (8, 4), (0, 1)];
@@ -35,6 +36,39 @@ impl Pool<'_> {
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
         Some(self.superslab(start))
+    }
+
+    /// Gives the SuperSlabs of which every piece is free back to the kernel; returns the bytes.
+    pub(crate) fn release_free(&self) -> usize {
+        let links = SuperLinks(self.space);
+        let mut chain = self.node.runs[PIECES].take_all();
+        let mut released = 0;
+        while let Some(index) = chain.next(&links) {
+            let superslab = SuperIndex(index);
+            let units = self.space.superslab(superslab).units();
+            units.hold();
+            if units.retire(PIECES as u32) {
+                self.unmap_superslab(superslab);
+                released += SUPERSLAB_BYTES;
+            } else if units.settle(0, Rest::List) == State::Listed {
+                self.list_superslab(superslab);
+            }
+        }
+        released
+    }
+
+    /// Gives the memory of a SuperSlab that the caller owns back to the kernel, and its place back to
+    /// the range. Its pages read as zero when it is mapped again.
+    fn unmap_superslab(&self, superslab: SuperIndex) {
+        let at = self.space.pointer(self.space.superslab_address(superslab));
+        // SAFETY: every piece was free, so nobody uses the memory. Failing (locked memory) leaves it
+        // resident, which is allowed: slabs make no promise about contents.
+        let _ = unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) };
+        let start = (superslab.0 - self.superslab(0).0) as usize;
+        self.range().release(Run { start, len: 1 });
+        self.budget.give(SUPERSLAB_BYTES);
+        // Relaxed: a statistic.
+        self.node.counts.superslabs.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The SuperSlab with this number in the node's range.

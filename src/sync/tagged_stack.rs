@@ -47,7 +47,13 @@ pub(crate) struct TaggedStack {
 }
 
 impl TaggedStack {
-    #[cfg(any(test, loom))]
+    /// An empty stack.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self { head: AtomicU64::new(0) }
+    }
+
+    #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Self { head: AtomicU64::new(0) }
     }

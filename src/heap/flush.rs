@@ -1,0 +1,104 @@
+//! A free found its list full.
+//!
+//! The list gets more room if it swings, else a batch of it goes where it belongs: as a whole into the
+//! transfer cache of its home node, or, if that is full, back into its slabs.
+
+use super::Heap;
+use super::corruption;
+use super::refill::BatchBuffer;
+use crate::cache::control::Event;
+use crate::cache::layout::ListIndex;
+use crate::cache::seat::Seat;
+use crate::pool::blocks::{Corruption, HeldSlab};
+use crate::pool::transfer::MAX_BATCH;
+use crate::size_class::SizeClass;
+use crate::units::NodeId;
+use core::ptr;
+
+/// Fewer blocks than this go straight back to their slabs.
+const LEAST_TRANSFER: usize = 2;
+
+impl Heap {
+    /// Takes back a block of `class`, whose home is `home`, from a thread whose list is full.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn flush(&self, class: SizeClass, home: NodeId, block: *mut u8) {
+        let seat = self.seat();
+        let events = self.events(&seat);
+        let Some(region) = seat.region() else { return self.give_home(class, &mut [block]) };
+        let list = ListIndex::new(home.index() ^ region.node().index(), class);
+        // The thread may have been moved to a CPU with room, or have no rseq among others that have.
+        if seat.push_batch(list, &[block]) == 1 {
+            return;
+        }
+        events.count(Event::PushMiss);
+        let batch = self.widen_or_batch(&seat, class, list);
+        if seat.push_batch(list, &[block]) == 1 {
+            return;
+        }
+        let mut blocks: BatchBuffer = [ptr::null_mut(); MAX_BATCH];
+        let taken = seat.pop_batch(list, &mut blocks[..batch]);
+        self.give_home(class, &mut blocks[..taken]);
+        events.count(if list.is_outbox() { Event::FlushOutbox } else { Event::FlushSlabs });
+        if seat.push_batch(list, &[block]) == 0 {
+            self.give_home(class, &mut [block]);
+        }
+    }
+
+    /// Gives the list more room if that is due; returns how many blocks to take off if it is still full.
+    fn widen_or_batch(&self, seat: &Seat, class: SizeClass, list: ListIndex) -> usize {
+        let Some(region) = seat.region() else { return 1 };
+        let has = region.header(list).end().saturating_sub(self.layout.first(list));
+        if list.is_outbox() {
+            if has == 0 {
+                self.make_room(seat, class, list, self.layout.most(list));
+            }
+            return self.layout.most(list).min(MAX_BATCH);
+        }
+        let old = region.control().demand(class);
+        let new = old.after_push_miss(class);
+        region.control().set_demand(class, new);
+        if old.swings() || has < 2 * new.batch() {
+            self.make_room(seat, class, list, has + new.batch());
+        }
+        new.batch().min(has.div_ceil(2)).max(1)
+    }
+
+    /// Gives blocks of `class`, all of one home node, back to that node. Aborts the process if one of
+    /// them is no block of that class.
+    pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) {
+        let Some(first) = blocks.first() else { return };
+        let Some(home) = self.space.node_of(first.addr()) else { corruption::foreign(*first) };
+        for block in blocks.iter() {
+            match self.space.place(block.addr()) {
+                None => corruption::found(*block, class, Corruption::NotABlock),
+                Some(place) if place.class != class => {
+                    corruption::found(*block, class, Corruption::WrongClass(place.class))
+                }
+                Some(_) => {}
+            }
+        }
+        let pool = self.pool(home);
+        if blocks.len() >= LEAST_TRANSFER
+            && pool.node.transfer.push(&pool.batches(), self.settings.transfer, class, blocks)
+        {
+            return;
+        }
+        self.give_to_slabs(class, home, blocks);
+    }
+
+    /// Gives blocks of `class` on `home` back to their slabs; sorts them.
+    pub(super) fn give_to_slabs(&self, class: SizeClass, home: NodeId, blocks: &mut [*mut u8]) {
+        if let Err((block, what)) = self.pool(home).give_blocks(class, blocks) {
+            corruption::found(block, class, what);
+        }
+    }
+
+    /// Lists the slab that `held` holds for `class`.
+    pub(super) fn let_go_of(&self, held: &HeldSlab, class: SizeClass) {
+        // The pool only matters for the shelf, which is the slab's own node's.
+        if let Some(slab) = crate::pool::blocks::take_over(held) {
+            self.pool(self.space.node_of_slab(slab)).let_go(slab, class);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Blocks beyond 1 MiB: runs of whole SuperSlabs in a node's range.
+//!
+//! Freed memory goes back to the kernel at once, so a new block reads as zero. A block that finds no
+//! room in any range gets a mapping of its own ([`super::mappings`]).
+
+use super::{Heap, corruption};
+use crate::os::memory::{self, Advice};
+use crate::pool::Pool;
+use crate::pool::range::Run;
+use crate::slab::page_map::{Entry, Tenant};
+use crate::sync::Ordering;
+use crate::units::{NodeId, SUPERSLAB_BYTES, SUPERSLAB_SHIFT};
+use core::ptr::{self, NonNull};
+
+/// SuperSlabs that a block of `size` bytes takes; `None` if that is beyond any address space.
+fn superslabs(size: usize) -> Option<usize> {
+    Some(size.checked_add(SUPERSLAB_BYTES - 1)? >> SUPERSLAB_SHIFT)
+}
+
+impl Heap {
+    /// A Huge block that reads as zero; null if there is no memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> *mut u8 {
+        let Some(len) = superslabs(size) else { return ptr::null_mut() };
+        let own = self.seat().node();
+        let nodes = self.topology.nearest(own).filter(|node| node.index() < self.nodes);
+        for node in nodes {
+            if let Some(block) = self.place_huge(node, size, align) {
+                return block.as_ptr();
+            }
+        }
+        self.allocate_mapping(len * SUPERSLAB_BYTES, align)
+    }
+
+    /// A Huge block in the range of `node`.
+    pub(super) fn place_huge(&self, node: NodeId, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let len = superslabs(size)?;
+        let run = self.claim_huge(node, len, align)?;
+        let pool = self.pool(node);
+        let first = pool.superslab(run.start);
+        self.space.set_tenant(first.piece(0), 1, |_| Entry::HUGE);
+        // Relaxed: statistics.
+        pool.node.counts.huge_blocks.fetch_add(1, Ordering::Relaxed);
+        pool.node.counts.huge_bytes.fetch_add((len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);
+        Some(self.space.pointer(self.space.superslab_address(first)))
+    }
+
+    /// Claims and commits a run of a node's range, within the budget.
+    fn claim_huge(&self, node: NodeId, len: usize, align: usize) -> Option<Run> {
+        let pool = self.pool(node);
+        if len > self.space.node_superslabs() || !self.budget.take(len * SUPERSLAB_BYTES) {
+            return None;
+        }
+        let (align, base) =
+            ((align >> SUPERSLAB_SHIFT).max(1), self.space.superslab_address(pool.superslab(0)));
+        let claimed = pool.range().claim_run(len, align, (base >> SUPERSLAB_SHIFT) % align);
+        let Some(run) = claimed.filter(|run| self.commit_or_release(&pool, *run)) else {
+            self.budget.give(len * SUPERSLAB_BYTES);
+            return None;
+        };
+        Some(run)
+    }
+
+    fn commit_or_release(&self, pool: &Pool<'_>, run: Run) -> bool {
+        let committed = pool.commit(run);
+        if !committed {
+            pool.range().release(run);
+        }
+        committed
+    }
+
+    /// Takes back a Huge block of `size` bytes.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn release_huge(&self, block: *mut u8, size: usize) {
+        let Some(len) = superslabs(size) else { corruption::not_huge(block, size) };
+        let Some(node) = self.space.node_of(block.addr()) else {
+            return self.release_mapping(block, len * SUPERSLAB_BYTES);
+        };
+        let run = self.huge_run(node, block, len).unwrap_or_else(|| corruption::not_huge(block, size));
+        self.give_huge(node, run);
+    }
+
+    /// The run of a Huge block, if one begins there.
+    pub(super) fn huge_run(&self, node: NodeId, block: *mut u8, len: usize) -> Option<Run> {
+        let pool = self.pool(node);
+        let piece = self.space.slab_at(block.addr())?;
+        let begins = self.space.slab_address(piece) == block.addr() && piece.piece() == 0;
+        let start = (piece.superslab().0 - pool.superslab(0).0) as usize;
+        let fits = start + len <= self.space.node_superslabs();
+        (begins && fits && self.space.tenant(piece) == Tenant::Huge).then_some(Run { start, len })
+    }
+
+    /// Gives a run's memory back to the kernel and the run to its range.
+    fn give_huge(&self, node: NodeId, run: Run) {
+        let pool = self.pool(node);
+        let first = pool.superslab(run.start);
+        self.space.set_tenant(first.piece(0), 1, |_| Entry::NONE);
+        // Relaxed: statistics.
+        pool.node.counts.huge_blocks.fetch_sub(1, Ordering::Relaxed);
+        self.discard_huge(&pool, run);
+    }
+
+    /// Gives the memory of a run, or of the tail of one, back.
+    pub(super) fn discard_huge(&self, pool: &Pool<'_>, run: Run) {
+        let bytes = run.len * SUPERSLAB_BYTES;
+        let at = self.space.pointer(self.space.superslab_address(pool.superslab(run.start)));
+        // SAFETY: the block that lay there is not in use any more.
+        if unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_err() {
+            // Locked memory: the kernel keeps it as it is, so it would not read as zero. Clear it, so
+            // that the promise holds.
+            // SAFETY: readable and writable, and nobody else's.
+            unsafe { ptr::write_bytes(at.as_ptr(), 0, bytes) };
+        }
+        pool.range().release(run);
+        self.budget.give(bytes);
+        // Relaxed: a statistic.
+        pool.node.counts.huge_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,82 @@
+//! Huge blocks that find no room in any node's range: a mapping each, and a list of them.
+//!
+//! The list is what tells such a block from a pointer that is not ours. It is a fixed array; when it
+//! is full, such a request fails.
+
+use super::{Heap, corruption};
+use crate::os::memory;
+use crate::sync::{AtomicUsize, Ordering};
+use crate::units::SUPERSLAB_BYTES;
+use core::ptr::{self, NonNull};
+
+/// Mappings at a time.
+const MOST: usize = 1024;
+
+/// The mappings. Zeroed memory is an empty list.
+pub(crate) struct Mappings {
+    /// Each the address of a mapping, or 0. Written by who maps (from 0) and who unmaps (to 0).
+    blocks: [AtomicUsize; MOST],
+    /// Bytes in them, for the statistics.
+    bytes: AtomicUsize,
+}
+
+impl Mappings {
+    fn put(&self, address: usize) -> bool {
+        self.blocks.iter().any(|slot| {
+            // Relaxed: the address is all that is handed on; the block itself travels with the program.
+            slot.load(Ordering::Relaxed) == 0
+                && slot.compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    fn take(&self, address: usize) -> bool {
+        self.blocks
+            .iter()
+            .any(|slot| slot.compare_exchange(address, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    }
+
+    /// Bytes in mappings at this moment.
+    pub(crate) fn bytes(&self) -> usize {
+        // Relaxed: a statistic.
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Heap {
+    /// A mapping of `bytes` bytes for one block, zeroed; null if there is none to be had.
+    pub(super) fn allocate_mapping(&self, bytes: usize, align: usize) -> *mut u8 {
+        if !self.budget.take(bytes) {
+            return ptr::null_mut();
+        }
+        let Ok(block) = memory::map_aligned(bytes, align.max(SUPERSLAB_BYTES)) else {
+            self.budget.give(bytes);
+            return ptr::null_mut();
+        };
+        if self.shared.mappings.put(block.addr().get()) {
+            self.shared.mappings.bytes.fetch_add(bytes, Ordering::Relaxed);
+            return block.as_ptr();
+        }
+        self.budget.give(bytes);
+        // SAFETY: mapped above, and nobody else's.
+        let _ = unsafe { memory::unmap(block, bytes) };
+        ptr::null_mut()
+    }
+
+    /// Takes back a mapping. Aborts the process if it is none.
+    pub(super) fn release_mapping(&self, block: *mut u8, bytes: usize) {
+        match NonNull::new(block) {
+            Some(address) if self.shared.mappings.take(block.addr()) => {
+                self.shared.mappings.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.budget.give(bytes);
+                // SAFETY: it was on the list, so it is a mapping of ours, and the caller is done with it.
+                let _ = unsafe { memory::unmap(address, bytes) };
+            }
+            _ => corruption::foreign(block),
+        }
+    }
+
+    /// Whether `block` is a mapping of its own.
+    pub(super) fn is_mapping(&self, block: *mut u8) -> bool {
+        self.shared.mappings.blocks.iter().any(|slot| slot.load(Ordering::Relaxed) == block.addr())
+    }
+}

@@ -1,0 +1,202 @@
+//! Floor 5: the cold routes. Carries batches between `cache` and `pool`, and serves what no cache
+//! holds.
+//!
+//! | file | concept |
+//! | --- | --- |
+//! | [`start`] | building the one heap, without a lock |
+//! | [`seats`], [`threads`] | where the calling thread works; threads that come and go |
+//! | [`refill`], [`flush`], [`room`] | a list ran empty, ran full, needs room |
+//! | [`huge`], [`mappings`] | blocks beyond 1 MiB |
+//! | [`resize`] | `realloc` |
+//! | [`drain`] | giving back what the caches hold |
+//! | [`corruption`] | the last words |
+
+pub(crate) mod corruption;
+pub(crate) mod drain;
+pub(crate) mod flush;
+pub(crate) mod huge;
+pub(crate) mod mappings;
+pub(crate) mod refill;
+pub(crate) mod resize;
+pub(crate) mod room;
+pub(crate) mod seats;
+pub(crate) mod start;
+pub(crate) mod threads;
+
+use crate::cache::control::Events;
+use crate::cache::gate;
+use crate::cache::layout::Layout;
+use crate::cache::per_cpu::PerCpu;
+use crate::cache::per_thread;
+use crate::config::Config;
+use crate::os::thread_exit::ThreadExit;
+use crate::os::topology::Topology;
+use crate::pool::budget::Budget;
+use crate::pool::{Pool, Settings};
+use crate::rseq::Area;
+use crate::rseq::area::Owner;
+use crate::size_class::{LARGE_MAX, SizeClass};
+use crate::slab::space::Space;
+use crate::sync::{AtomicPtr, Ordering};
+use crate::units::{MAX_NODES, NodeId, PIECE_BYTES};
+use core::ptr;
+
+/// Why caches are per thread and not per CPU.
+pub use crate::rseq::self_test::Distrust;
+
+/// Which caches the process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Per CPU, by restartable sequences.
+    PerCpu {
+        /// Whether the C library registers the rseq areas (else this crate does).
+        libc_area: bool,
+        /// Whether another CPU's region can be drained (membarrier works).
+        revocable: bool,
+    },
+    /// Per thread.
+    PerThread(WhyPerThread),
+}
+
+/// Why caches are per thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyPerThread {
+    /// The configuration or `NUMASLAB_RSEQ=off` says so.
+    Configured,
+    /// Restartable sequences are missing or can't be trusted.
+    Rseq(Distrust),
+    /// No memory for the CPUs' regions.
+    NoMemory,
+}
+
+/// How memory is tied to its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlacementMode {
+    /// There is one node, or the machine is taken as one.
+    OneNode,
+    /// The kernel holds the policy (`mbind`).
+    Bound,
+    /// The CPU that carves a slab touches it first; by choice, or because the kernel refused to bind
+    /// with this errno.
+    FirstTouch(Option<i32>),
+}
+
+/// Everything that is decided at start. Lives for ever once published.
+pub(crate) struct Heap {
+    pub(crate) config: Config,
+    pub(crate) topology: &'static Topology,
+    pub(crate) nodes: usize,
+    pub(crate) space: Space,
+    pub(crate) layout: Layout,
+    pub(crate) cache_mode: CacheMode,
+    pub(crate) placement: PlacementMode,
+    pub(crate) area: Area,
+    pub(crate) owner: Owner,
+    pub(crate) per_cpu: Option<PerCpu>,
+    pub(crate) pools: [start::NodeMemory; MAX_NODES],
+    pub(crate) budget: Budget,
+    pub(crate) settings: Settings,
+    pub(crate) exit: Option<ThreadExit>,
+    pub(crate) shared: &'static Shared,
+}
+
+/// What threads share beside the pools. Zeroed memory is valid; lies behind the heap.
+pub(crate) struct Shared {
+    pub(crate) threads: threads::ThreadRegions,
+    pub(crate) mappings: mappings::Mappings,
+    /// Events of threads without a seat.
+    pub(crate) bare_events: Events,
+}
+
+/// The heap, once it is built. Null before; written once, by whoever is first.
+static HEAP: AtomicPtr<Heap> = AtomicPtr::new(ptr::null_mut());
+
+impl Heap {
+    /// The heap, if it has been built.
+    #[inline]
+    pub(crate) fn get() -> Option<&'static Self> {
+        // Acquire: pairs with the Release that published it.
+        let heap = HEAP.load(Ordering::Acquire);
+        // SAFETY: null, or a heap that lives for ever and is only shared from then on.
+        unsafe { heap.as_ref() }
+    }
+
+    /// The pool of a node.
+    pub(crate) fn pool(&self, node: NodeId) -> Pool<'_> {
+        let memory = &self.pools[node.index() % MAX_NODES];
+        Pool {
+            id: node,
+            space: &self.space,
+            node: memory.pool(),
+            used: memory.used(&self.space),
+            committed: memory.committed(&self.space),
+            batches: memory.batches(&self.space),
+            budget: &self.budget,
+            settings: &self.settings,
+        }
+    }
+
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes as u8).map(NodeId)
+    }
+
+    /// Whether a request is Huge: beyond the classes, or aligned to more than a piece.
+    #[inline]
+    pub(crate) const fn is_huge(size: usize, align: usize) -> bool {
+        size > LARGE_MAX || align > PIECE_BYTES
+    }
+
+    #[inline]
+    fn pop(&self, class: SizeClass) -> *mut u8 {
+        match self.cache_mode {
+            // SAFETY: in this mode the gate was opened before the heap was published.
+            CacheMode::PerCpu { .. } => unsafe { gate::pop(class) },
+            CacheMode::PerThread(_) => per_thread::pop(class),
+        }
+    }
+
+    #[inline]
+    fn push(&self, class: SizeClass, home: NodeId, block: *mut u8) -> bool {
+        match self.cache_mode {
+            // SAFETY: as in `pop`; the caller owns the block.
+            CacheMode::PerCpu { .. } if self.nodes == 1 => unsafe { gate::push(class, block) },
+            // SAFETY: likewise.
+            CacheMode::PerCpu { .. } => unsafe { gate::push_homed(class, home.index(), block) },
+            CacheMode::PerThread(_) => per_thread::push(class, home.index(), block),
+        }
+    }
+}
+
+/// A block of at least `size` bytes (rounded up to `align` already), for what the hit path does not
+/// serve; null if there is no memory.
+#[inline(never)]
+pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
+    let Some(heap) = Heap::get().or_else(|| start::start(config)) else { return ptr::null_mut() };
+    if Heap::is_huge(size, align) {
+        return heap.allocate_huge(size, align);
+    }
+    let class = SizeClass::of(size);
+    let block = heap.pop(class);
+    if !block.is_null() {
+        return block;
+    }
+    heap.refill(class)
+}
+
+/// Takes back a block that the hit path does not.
+///
+/// # Safety
+/// `block` was allocated with `size` (rounded up to `align`) and `align`, and is not in use any more.
+#[inline(never)]
+pub(crate) unsafe fn release(block: *mut u8, size: usize, align: usize) {
+    let Some(heap) = Heap::get() else { corruption::foreign(block) };
+    if Heap::is_huge(size, align) {
+        return heap.release_huge(block, size);
+    }
+    let class = SizeClass::of(size);
+    let Some(home) = heap.space.node_of(block.addr()) else { corruption::foreign(block) };
+    if !heap.push(class, home, block) {
+        heap.flush(class, home, block);
+    }
+}

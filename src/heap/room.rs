@@ -1,0 +1,64 @@
+//! A list needs room: from the region's budget, or from lists that were not missed lately.
+
+use super::Heap;
+use super::refill::BatchBuffer;
+use crate::cache::capacity;
+use crate::cache::layout::ListIndex;
+use crate::cache::seat::Seat;
+use crate::pool::transfer::MAX_BATCH;
+use crate::size_class::SizeClass;
+use core::ptr;
+
+/// How many lists lose room for one that needs it.
+const VICTIMS: usize = 4;
+
+impl Heap {
+    /// Tries to make room for `blocks` blocks in all on a list.
+    pub(super) fn make_room(&self, seat: &Seat, class: SizeClass, list: ListIndex, blocks: usize) {
+        let budget = self.cache_bytes(seat);
+        if capacity::widen(seat, &self.layout, budget, class, list, blocks) {
+            return;
+        }
+        let Some(region) = seat.region() else { return };
+        let has = region.header(list).end().saturating_sub(self.layout.first(list));
+        let wants = blocks.min(self.layout.most(list));
+        if wants <= has {
+            return;
+        }
+        let lacks = (wants - has) * class.bytes();
+        let mut freed = budget.saturating_sub(region.control().allotted());
+        for _ in 0..VICTIMS {
+            if freed >= lacks {
+                break;
+            }
+            let Some(victim) = capacity::victim(seat, &self.layout, class) else { break };
+            freed += self.shrink(seat, victim);
+        }
+        let fit = has + (freed / class.bytes()).min(wants - has);
+        capacity::widen(seat, &self.layout, budget, class, list, fit);
+    }
+
+    /// Takes half of the victim's room; first what lies there, if there is no empty part.
+    fn shrink(&self, seat: &Seat, victim: SizeClass) -> usize {
+        let Some(region) = seat.region() else { return 0 };
+        let list = ListIndex::own(victim);
+        let (header, first) = (region.header(list), self.layout.first(list));
+        let keeps = header.end().saturating_sub(first) / 2;
+        let lies = header.len().saturating_sub(first);
+        if lies > keeps {
+            let mut blocks: BatchBuffer = [ptr::null_mut(); MAX_BATCH];
+            let n = (lies - keeps).min(MAX_BATCH);
+            let taken = seat.pop_batch(list, &mut blocks[..n]);
+            self.give_home(victim, &mut blocks[..taken]);
+        }
+        capacity::narrow(seat, &self.layout, victim)
+    }
+
+    fn cache_bytes(&self, seat: &Seat) -> usize {
+        match seat {
+            Seat::Cpu(_) => self.config.cpu_cache_bytes(),
+            Seat::Thread(_) => self.config.thread_cache_bytes(),
+            Seat::Bare(_) => 0,
+        }
+    }
+}

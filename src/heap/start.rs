@@ -1,0 +1,330 @@
+//! Building the heap, at the first request, without a lock.
+//!
+//! Whoever finds no heap builds one and publishes it with one exchange; if two threads build at the
+//! same moment, the loser unmaps its own and uses the other. Nothing is touched that a fork, a signal
+//! or a killed thread could leave half done.
+
+use super::threads;
+use super::{CacheMode, HEAP, Heap, PlacementMode, Shared, WhyPerThread};
+use crate::cache::gate;
+use crate::cache::layout::Layout;
+use crate::cache::per_cpu::PerCpu;
+use crate::config::{Config, HugeMode, NumaMode, RseqMode};
+use crate::os::memory::{self, Advice};
+use crate::os::policy::{self, Binding, NodeMask};
+use crate::os::thread_exit::ThreadExit;
+use crate::os::topology::Topology;
+use crate::os::{self, ErrnoGuard, Result, membarrier};
+use crate::pool::budget::Budget;
+use crate::pool::transfer::{Batch, Bounds, MAX_BATCHES};
+use crate::pool::{NodePool, Settings};
+use crate::rseq::area::{self, Owner};
+use crate::rseq::self_test;
+use crate::size_class::TINY_MAX;
+use crate::slab::space::Space;
+use crate::sync::{AtomicU64, Ordering};
+use crate::units::{CpuId, MAX_NODES, NodeId, PAGE_BYTES};
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+
+/// Bytes of address space for a node, at least, if the kernel gives them.
+const NODE_BYTES: usize = 64 << 30;
+/// A node's range is this many times its memory, at least.
+const RANGE_FACTOR: usize = 4;
+/// Bytes at the beginning of a node's range that transparent huge pages are not asked for: a small
+/// program stays small.
+const SMALL_BYTES: usize = 16 << 20;
+
+/// The memory of one node's pool: `[NodePool | used | committed | batches]`.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeMemory(Option<NonNull<u8>>);
+
+impl NodeMemory {
+    const POOL_BYTES: usize = size_of::<NodePool>().next_multiple_of(64);
+
+    fn bytes(space: &Space) -> usize {
+        let maps = 2 * Self::words(space) * size_of::<AtomicU64>();
+        (Self::POOL_BYTES + maps + MAX_BATCHES * size_of::<Batch>()).next_multiple_of(PAGE_BYTES)
+    }
+
+    fn words(space: &Space) -> usize {
+        space.node_superslabs().div_ceil(64)
+    }
+
+    fn map(space: &Space) -> Result<Self> {
+        memory::map(Self::bytes(space)).map(|memory| Self(Some(memory)))
+    }
+
+    /// The part at `offset`.
+    fn part<T>(&self, offset: usize) -> NonNull<T> {
+        // SAFETY: callers' offsets lie in the mapping; a node without memory is never asked (its
+        // dangling pointer would be), since nodes are counted in `Heap::nodes`.
+        unsafe { self.0.unwrap_or(NonNull::dangling()).add(offset) }.cast()
+    }
+
+    pub(crate) fn pool(&self) -> &NodePool {
+        // SAFETY: the mapping begins with a zeroed, valid pool, for ever.
+        unsafe { self.part(0).as_ref() }
+    }
+
+    pub(crate) fn used(&self, space: &Space) -> &[AtomicU64] {
+        // SAFETY: the words follow the pool, zeroed, for ever.
+        unsafe { core::slice::from_raw_parts(self.part(Self::POOL_BYTES).as_ptr(), Self::words(space)) }
+    }
+
+    pub(crate) fn committed(&self, space: &Space) -> &[AtomicU64] {
+        let at = Self::POOL_BYTES + Self::words(space) * size_of::<AtomicU64>();
+        // SAFETY: as in `used`.
+        unsafe { core::slice::from_raw_parts(self.part(at).as_ptr(), Self::words(space)) }
+    }
+
+    pub(crate) fn batches(&self, space: &Space) -> &[Batch] {
+        let at = Self::POOL_BYTES + 2 * Self::words(space) * size_of::<AtomicU64>();
+        // SAFETY: as in `used`; a zeroed batch is valid.
+        unsafe { core::slice::from_raw_parts(self.part(at).as_ptr(), MAX_BATCHES) }
+    }
+}
+
+/// The mapping in which the heap lives.
+struct HeapMemory {
+    heap: MaybeUninit<Heap>,
+    shared: Shared,
+}
+
+const HEAP_BYTES: usize = size_of::<HeapMemory>().next_multiple_of(PAGE_BYTES);
+
+/// The heap: built now, or by another thread meanwhile; `None` if the kernel gives no memory for it.
+#[cold]
+pub(crate) fn start(config: &Config) -> Option<&'static Heap> {
+    let _errno = ErrnoGuard::new();
+    let config = config.with_environment();
+    let memory = memory::map(HEAP_BYTES).ok()?.cast::<HeapMemory>();
+    // SAFETY: large enough, aligned, zeroed, which is a valid `Shared`; for ever once published, and
+    // if it is not, the reference dies with the heap that holds it.
+    let shared: &'static Shared = unsafe { &*&raw const (*memory.as_ptr()).shared };
+    match build(config, shared) {
+        Ok(heap) => {
+            // SAFETY: the mapping is nobody else's; the two fields do not overlap.
+            let place = unsafe { (*memory.as_ptr()).heap.write(heap) };
+            publish(NonNull::from(place), memory)
+        }
+        Err(_) => {
+            // SAFETY: mapped above; nothing refers to it any more.
+            let _ = unsafe { memory::unmap(memory.cast(), HEAP_BYTES) };
+            None
+        }
+    }
+}
+
+/// Makes `place` the heap, or unmaps it if there is one already.
+fn publish(place: NonNull<Heap>, memory: NonNull<HeapMemory>) -> Option<&'static Heap> {
+    // SAFETY: just written.
+    let heap: &'static Heap = unsafe { place.as_ref() };
+    // Before publishing: whoever finds the heap may use the gate. Its words are the same for whoever
+    // wins but for the table, and a loser's table is opened over again below.
+    match HEAP.compare_exchange(ptr::null_mut(), place.as_ptr(), Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {
+            open_gate(heap);
+            crate::telemetry::at_exit(heap);
+            Some(heap)
+        }
+        Err(winner) => {
+            unmap(heap);
+            // SAFETY: nobody has seen it.
+            let _ = unsafe { memory::unmap(memory.cast(), HEAP_BYTES) };
+            // SAFETY: a published heap lives for ever.
+            let heap: &'static Heap = unsafe { &*winner };
+            Some(heap)
+        }
+    }
+}
+
+fn open_gate(heap: &Heap) {
+    if let Some(per_cpu) = &heap.per_cpu {
+        let limit = TINY_MAX as isize;
+        let free_limit = if heap.nodes == 1 { limit } else { -1 };
+        // SAFETY: the table has a region for each possible CPU, and entries for -1 and -2; `area` is
+        // from `rseq::area`; headers exist for all classes.
+        unsafe { gate::open(per_cpu.table(), heap.area, limit, free_limit) };
+    }
+}
+
+fn build(config: Config, shared: &'static Shared) -> Result<Heap> {
+    let topology = Topology::read()?;
+    let nodes = if config.numa() == NumaMode::Off { 1 } else { topology.node_count().min(MAX_NODES) };
+    let space = Space::reserve(nodes, node_bytes(&config, topology))?;
+    match build_in(config, shared, topology, nodes, space) {
+        Ok(heap) => Ok(heap),
+        Err((space, error)) => {
+            // SAFETY: nobody has seen it.
+            unsafe { space.unmap() };
+            Err(error)
+        }
+    }
+}
+
+fn build_in(
+    config: Config,
+    shared: &'static Shared,
+    topology: &'static Topology,
+    nodes: usize,
+    space: Space,
+) -> core::result::Result<Heap, (Space, os::Errno)> {
+    let mut pools = [NodeMemory(None); MAX_NODES];
+    for at in 0..nodes {
+        match NodeMemory::map(&space) {
+            Ok(memory) => pools[at] = memory,
+            Err(error) => {
+                unmap_pools(&pools, &space);
+                return Err((space, error));
+            }
+        }
+    }
+    let placement = place(&config, topology, nodes, &space, &pools);
+    let layout = Layout::new(nodes);
+    let (area, owner) = area::find();
+    let node_of = |cpu: CpuId| if nodes == 1 { NodeId::ZERO } else { topology.home(cpu) };
+    let (cache_mode, per_cpu) = match trust(&config, area, owner) {
+        Ok(mode) => {
+            let bind = |node, at, bytes| {
+                if placement == PlacementMode::Bound {
+                    let _ = policy::bind(at, bytes, Binding::Preferred, &mask_of(topology, node));
+                }
+            };
+            match PerCpu::map(topology.cpu_count(), &layout, node_of, bind) {
+                Ok(per_cpu) => (mode, Some(per_cpu)),
+                Err(_) => (CacheMode::PerThread(WhyPerThread::NoMemory), None),
+            }
+        }
+        Err(why) => (CacheMode::PerThread(why), None),
+    };
+    let limits = os::cgroup::memory_limits().ok();
+    let hard = config.limit_hard().resolve(limits.and_then(|limits| limits.max_bytes));
+    Ok(Heap {
+        config,
+        topology,
+        nodes,
+        space,
+        layout,
+        cache_mode,
+        placement,
+        area,
+        owner,
+        per_cpu,
+        pools,
+        budget: Budget::new(hard),
+        settings: Settings {
+            touch_on_carve: matches!(placement, PlacementMode::FirstTouch(_)),
+            transfer: Bounds {
+                class_bytes: config.transfer_class_bytes(),
+                node_bytes: config.transfer_node_bytes(),
+            },
+        },
+        exit: ThreadExit::create(threads::on_exit).ok(),
+        shared,
+    })
+}
+
+/// Bytes of address space for each node.
+fn node_bytes(config: &Config, topology: &Topology) -> usize {
+    if config.node_reserve_bytes() > 0 {
+        return config.node_reserve_bytes();
+    }
+    let most = topology.nodes().map(|node| topology.memory_bytes(node)).max().unwrap_or(0);
+    usize::try_from(most).unwrap_or(0).saturating_mul(RANGE_FACTOR).max(NODE_BYTES)
+}
+
+/// Whether restartable sequences are to be used and can be.
+fn trust(
+    config: &Config,
+    area: crate::rseq::Area,
+    owner: Owner,
+) -> core::result::Result<CacheMode, WhyPerThread> {
+    if config.rseq() == RseqMode::Off {
+        return Err(WhyPerThread::Configured);
+    }
+    if owner == Owner::Numaslab && area::register_own().is_err() {
+        return Err(WhyPerThread::Rseq(self_test::Distrust::NotRegistered));
+    }
+    self_test::run(area).map_err(WhyPerThread::Rseq)?;
+    let revocable = membarrier::register_rseq().is_ok();
+    Ok(CacheMode::PerCpu { libc_area: owner == Owner::Libc, revocable })
+}
+
+fn mask_of(topology: &Topology, node: NodeId) -> NodeMask {
+    NodeMask::only(topology.kernel_node(node))
+}
+
+/// Ties the ranges, the tables and the pools to their nodes, and says how far that went.
+fn place(
+    config: &Config,
+    topology: &Topology,
+    nodes: usize,
+    space: &Space,
+    pools: &[NodeMemory; MAX_NODES],
+) -> PlacementMode {
+    for node in (0..nodes as u8).map(NodeId) {
+        advise_huge(config, space, node);
+    }
+    if nodes == 1 {
+        return PlacementMode::OneNode;
+    }
+    if config.numa() == NumaMode::FirstTouch {
+        return PlacementMode::FirstTouch(None);
+    }
+    let mut everywhere = NodeMask::EMPTY;
+    topology.nodes().for_each(|node| everywhere.insert(topology.kernel_node(node)));
+    let mut refused = None;
+    for node in (0..nodes as u8).map(NodeId) {
+        let only = mask_of(topology, node);
+        let range = space.superslab_address(space.first_superslab(node));
+        space.for_each_share(node, |at, bytes| {
+            // The tables are always near their node; the memory itself as configured.
+            let bound = match config.numa() {
+                NumaMode::Interleave if at.addr().get() == range => {
+                    policy::bind(at, bytes, Binding::Interleave, &everywhere)
+                }
+                NumaMode::Bind if at.addr().get() == range => policy::bind(at, bytes, Binding::Bind, &only),
+                _ => policy::bind(at, bytes, Binding::Preferred, &only),
+            };
+            refused = refused.or(bound.err());
+        });
+        if let Some(memory) = pools[node.index()].0 {
+            let _ = policy::bind(memory, NodeMemory::bytes(space), Binding::Preferred, &only);
+        }
+    }
+    match refused {
+        None => PlacementMode::Bound,
+        Some(error) => PlacementMode::FirstTouch(Some(error.0)),
+    }
+}
+
+/// Asks for transparent huge pages, beyond the first few SuperSlabs, or declines them.
+fn advise_huge(config: &Config, space: &Space, node: NodeId) {
+    let (skip, advice) = match config.huge() {
+        HugeMode::Never => (0, Advice::NoHugePage),
+        HugeMode::Transparent | HugeMode::Reserved => (SMALL_BYTES, Advice::HugePage),
+    };
+    let at = space.pointer(space.superslab_address(space.first_superslab(node)) + skip);
+    // SAFETY: reserved memory that nobody uses yet; the advice changes no contents.
+    let _ = unsafe { memory::advise(at, space.node_bytes() - skip, advice) };
+}
+
+fn unmap_pools(pools: &[NodeMemory; MAX_NODES], space: &Space) {
+    for memory in pools.iter().filter_map(|memory| memory.0) {
+        // SAFETY: mapped in `build_in`, seen by nobody else.
+        let _ = unsafe { memory::unmap(memory, NodeMemory::bytes(space)) };
+    }
+}
+
+/// Unmaps a heap that nobody has seen.
+fn unmap(heap: &Heap) {
+    unmap_pools(&heap.pools, &heap.space);
+    // SAFETY: the heap lost the race to be published, so nobody has seen any of it.
+    unsafe {
+        if let Some(per_cpu) = &heap.per_cpu {
+            per_cpu.unmap();
+        }
+        heap.space.unmap();
+    }
+}

@@ -1,0 +1,231 @@
+//! Regions of threads in fallback mode, and what happens when a thread ends.
+//!
+//! Regions are made in chunks, kept on a tagged stack when their thread has ended, and never
+//! unmapped. A thread gets one at its first miss, and its exit hook empties it. If no region or no
+//! hook can be had, the thread works without a cache.
+
+use super::Heap;
+use crate::cache::region::Region;
+use crate::cache::revoke::empty_all;
+use crate::os::memory;
+use crate::pool::transfer::MAX_BATCH;
+use crate::rseq::area;
+use crate::rseq::thread_block::{self, Life, ThreadBlock};
+use crate::size_class::SizeClass;
+use crate::sync::tagged_stack::{Links, TaggedStack};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+/// Regions in a chunk.
+const CHUNK: usize = 64;
+/// Chunks at most: 65,536 threads at a time have a cache.
+const CHUNKS: usize = 1024;
+
+/// All threads' regions. Zeroed memory is valid.
+pub(crate) struct ThreadRegions {
+    /// The chunks' memory. Each written once, by whoever makes the chunk.
+    chunks: [AtomicPtr<u8>; CHUNKS],
+    /// How many regions were ever handed out. Only grows.
+    made: AtomicU32,
+    /// Regions without a thread.
+    idle: TaggedStack,
+    /// The links of `idle`. A region's link is written by whoever gives the region up.
+    links: [AtomicU32; CHUNK * CHUNKS],
+}
+
+impl Links for ThreadRegions {
+    fn link(&self, index: u32) -> &AtomicU32 {
+        &self.links[index as usize % self.links.len()]
+    }
+}
+
+impl ThreadRegions {
+    /// How many regions were made.
+    pub(crate) fn made(&self) -> u32 {
+        // Relaxed: a statistic.
+        self.made.load(Ordering::Relaxed).min((CHUNK * CHUNKS) as u32)
+    }
+}
+
+impl Heap {
+    /// The calling thread's region: its own, or a new one if it may have one.
+    pub(super) fn thread_region(&self) -> Option<Region> {
+        let block = thread_block::current();
+        if block.busy.get() != 0 {
+            return None;
+        }
+        // SAFETY: null, or the base of this thread's region.
+        if let Some(region) = unsafe { Region::from_base(block.region.get()) } {
+            self.follow(region);
+            return Some(region);
+        }
+        if block.life() == Life::Leaving {
+            return None;
+        }
+        // Arming may allocate: such a request must not come here again.
+        while_busy(|| self.settle_in(block))
+    }
+
+    /// Gives the thread a region and arms its exit hook, or lets it do without for ever.
+    fn settle_in(&self, block: &ThreadBlock) -> Option<Region> {
+        let region = self.take_region();
+        let armed = region.is_some_and(|(index, _)| self.arm_exit(Some(index)));
+        if let Some((index, region)) = region {
+            if armed {
+                region.set_node(self.current_node());
+                block.region.set(region.base());
+            } else {
+                self.shared.threads.idle.push(&self.shared.threads, index);
+            }
+        }
+        block.set_life(if armed { Life::Served } else { Life::Leaving });
+        region.filter(|_| armed).map(|(_, region)| region)
+    }
+
+    /// Lets the region of a thread that has moved to another node follow it: its blocks go home, and its
+    /// lists are for the new node from then on.
+    fn follow(&self, region: Region) {
+        let node = self.current_node();
+        if node == region.node() {
+            return;
+        }
+        while_busy(|| {
+            self.empty_region(region);
+            region.set_node(node);
+        });
+    }
+
+    /// Gives back everything that a region holds, which the caller owns.
+    fn empty_region(&self, region: Region) {
+        empty_all::<MAX_BATCH>(region, &self.layout, |class, blocks| self.give_home(class, blocks));
+        for class in SizeClass::all() {
+            self.let_go_of_held(region, class);
+        }
+    }
+
+    /// An empty region without a thread.
+    fn take_region(&self) -> Option<(u32, Region)> {
+        if let Some(index) = self.shared.threads.idle.pop(&self.shared.threads) {
+            return self.region_at(index).map(|region| (index, region));
+        }
+        // Relaxed: the number is all that is handed out.
+        if self.shared.threads.made.load(Ordering::Relaxed) as usize >= CHUNK * CHUNKS {
+            return None;
+        }
+        let index = self.shared.threads.made.fetch_add(1, Ordering::Relaxed);
+        if index as usize >= CHUNK * CHUNKS {
+            return None;
+        }
+        match self.make_region(index) {
+            Some(region) => Some((index, region)),
+            None => {
+                // No memory now; the number stays known, its chunk is tried again at the next use.
+                self.shared.threads.idle.push(&self.shared.threads, index);
+                None
+            }
+        }
+    }
+
+    /// The region with this number, if its chunk exists.
+    pub(crate) fn region_at(&self, index: u32) -> Option<Region> {
+        let start = self.region_start(index)?;
+        // SAFETY: `make_region` made a region there, or the chunk's zeroed memory is one for node 0.
+        unsafe { Region::from_base(start.as_ptr().add(crate::cache::region::CONTROL_BYTES)) }
+            .or_else(|| self.make_region(index))
+    }
+
+    fn region_start(&self, index: u32) -> Option<NonNull<u8>> {
+        let (chunk, place) = (index as usize / CHUNK, index as usize % CHUNK);
+        // Acquire: pairs with the Release in `make_region`.
+        let memory = NonNull::new(self.shared.threads.chunks.get(chunk)?.load(Ordering::Acquire))?;
+        // SAFETY: a chunk has `CHUNK` strides.
+        Some(unsafe { memory.add(place * Region::stride(&self.layout)) })
+    }
+
+    fn make_region(&self, index: u32) -> Option<Region> {
+        let chunk = self.shared.threads.chunks.get(index as usize / CHUNK)?;
+        if self.region_start(index).is_none() {
+            let bytes = CHUNK * Region::stride(&self.layout);
+            let memory = memory::map(bytes).ok()?;
+            // SAFETY: a fresh mapping; the advice changes no contents.
+            let _ = unsafe { memory::advise(memory, bytes, memory::Advice::NoHugePage) };
+            // Release: pairs with the Acquire in `region_start`.
+            let first = chunk.compare_exchange(
+                ptr::null_mut(),
+                memory.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if first.is_err() {
+                // SAFETY: another thread made the chunk; this one is nobody's.
+                let _ = unsafe { memory::unmap(memory, bytes) };
+            }
+        }
+        let start = self.region_start(index)?;
+        // SAFETY: one stride of the chunk, zeroed, for this number alone.
+        Some(unsafe { Region::new(start, self.current_node()) })
+    }
+
+    /// Arms the exit hook of the calling thread, with the number of its region if it has one.
+    pub(super) fn arm_exit(&self, region: Option<u32>) -> bool {
+        // Numbers count from 2, so that no value is null; 1 says "no region".
+        let value = region.map_or(1, |index| index as usize + 2);
+        match (&self.exit, NonNull::new(ptr::without_provenance_mut::<c_void>(value))) {
+            (Some(exit), Some(value)) => exit.arm(value).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Gives back everything that a region holds, and the region. The caller owns it.
+    fn give_up_region(&self, index: u32) {
+        let Some(region) = self.region_at(index) else { return };
+        self.empty_region(region);
+        self.shared.threads.idle.push(&self.shared.threads, index);
+    }
+
+    /// Empties the calling thread's own region, if it has one and is not inside it.
+    pub(super) fn drain_own_thread(&self) {
+        let block = thread_block::current();
+        if block.busy.get() != 0 {
+            return;
+        }
+        // SAFETY: null, or the base of this thread's region.
+        let Some(region) = (unsafe { Region::from_base(block.region.get()) }) else { return };
+        while_busy(|| self.empty_region(region));
+    }
+
+    /// Lists the slab that a region holds for `class`.
+    pub(super) fn let_go_of_held(&self, region: Region, class: SizeClass) {
+        let Some(held) = region.control().held.get(class.index()) else { return };
+        self.let_go_of(held, class);
+    }
+}
+
+/// Runs `work` with the calling thread marked as inside its cache, so that a signal handler, or an
+/// allocation that `work` itself leads to, goes to the layer below.
+fn while_busy<T>(work: impl FnOnce() -> T) -> T {
+    let block = thread_block::current();
+    block.busy.set(1);
+    compiler_fence(Ordering::SeqCst);
+    let result = work();
+    compiler_fence(Ordering::SeqCst);
+    block.busy.set(0);
+    result
+}
+
+/// The exit hook: empties the thread's cache, ends its own rseq registration. From then on the thread
+/// works without a cache.
+///
+/// # Safety
+/// Called by pthread, on the ending thread, with what [`Heap::arm_exit`] armed.
+pub(crate) unsafe extern "C" fn on_exit(value: *mut c_void) {
+    let block = thread_block::current();
+    block.set_life(Life::Leaving);
+    block.region.set(ptr::null_mut());
+    compiler_fence(Ordering::SeqCst);
+    area::unregister_own();
+    if let (Some(heap), Some(index)) = (Heap::get(), value.addr().checked_sub(2)) {
+        heap.give_up_region(index as u32);
+    }
+}

@@ -1,0 +1,78 @@
+//! What is known of a slab and of a SuperSlab, beside their memory.
+//!
+//! Descriptors lie in flat tables (see [`super::space`]) that are never unmapped, so that anyone may
+//! read one at any time. Zeroed memory is a valid, unused descriptor.
+
+use super::free_units::FreeUnits;
+use super::shape::{MAX_BLOCKS, Shape};
+use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use crate::units::PIECES;
+
+/// Bitmap words inside the descriptor: enough for every class from 256 B up.
+const INLINE_WORDS: usize = 4;
+/// Bitmap words of the smallest class.
+pub(crate) const BITMAP_WORDS: usize = MAX_BLOCKS / 64;
+
+/// The bitmap of a slab with more blocks than fit in its descriptor.
+pub(crate) type Bitmap = [AtomicU64; BITMAP_WORDS];
+
+/// The descriptor of a slab: of the piece in which it begins.
+#[repr(C, align(64))]
+pub(crate) struct Slab {
+    /// Count and state of the free blocks, an [`Avail`](super::avail::Avail).
+    avail: AtomicU32,
+    /// The link of the shelf that the slab lies on. Written by its owner before it pushes it.
+    pub(crate) link: AtomicU32,
+    /// The bitmap word where the holder goes on looking for free blocks. Written by the holder only.
+    cursor: AtomicU16,
+    reserved: [AtomicU8; 22],
+    /// The bitmap, if it fits.
+    words: [AtomicU64; INLINE_WORDS],
+}
+
+const _: () = assert!(size_of::<Slab>() == 64);
+
+impl Slab {
+    /// The free blocks. `bitmap` is the slab's entry in the table of bitmaps, used if the blocks are
+    /// too many for the descriptor.
+    #[inline]
+    pub(crate) fn units<'a>(&'a self, shape: &Shape, bitmap: &'a Bitmap) -> FreeUnits<'a> {
+        let words = (shape.blocks as usize).div_ceil(64);
+        let all: &[AtomicU64] = if words <= INLINE_WORDS { &self.words } else { bitmap };
+        FreeUnits::new(&self.avail, all.get(..words).unwrap_or(all))
+    }
+
+    /// Where the holder goes on.
+    pub(crate) fn cursor(&self) -> usize {
+        // Relaxed: only the holder reads and writes it.
+        self.cursor.load(Ordering::Relaxed) as usize
+    }
+
+    /// Notes where the holder goes on.
+    pub(crate) fn set_cursor(&self, word: usize) {
+        // Relaxed: as in `cursor`; handing the slab on publishes it.
+        self.cursor.store(word as u16, Ordering::Relaxed);
+    }
+}
+
+/// The descriptor of a SuperSlab.
+#[repr(C, align(64))]
+pub(crate) struct SuperSlab {
+    /// Count and state of the free pieces, an [`Avail`](super::avail::Avail).
+    avail: AtomicU32,
+    /// The link of the list that the SuperSlab is on. Written by its owner before it pushes it.
+    pub(crate) link: AtomicU32,
+    /// Bit set = piece free.
+    free: [AtomicU64; 1],
+    reserved: [AtomicU64; 6],
+}
+
+const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
+
+impl SuperSlab {
+    /// The free pieces.
+    #[inline]
+    pub(crate) fn units(&self) -> FreeUnits<'_> {
+        FreeUnits::new(&self.avail, &self.free)
+    }
+}

@@ -1,0 +1,73 @@
+//! The page map: for each piece of 64 KiB, which class of slab lies there and where the slab begins.
+//!
+//! Two bytes a piece, `{class + 1: 8, distance to the slab's first piece: 8}`; 0 says "no slab".
+//! Written by the thread that carves or retires the slab; read by whoever gives a block back or asks
+//! for its size. A reader that has a pointer into a live slab has it from somebody who saw the entry.
+
+use super::shape::MAX_SLAB_PIECES;
+use crate::size_class::{CLASSES, SizeClass};
+
+/// One entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry(pub(crate) u16);
+
+const _: () = assert!(CLASSES < HUGE as usize && MAX_SLAB_PIECES <= 256);
+
+/// The class byte of a piece in a Huge block.
+const HUGE: u8 = 255;
+
+/// What a piece belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tenant {
+    /// Nothing, or memory that is not in use.
+    None,
+    /// A slab of this class, which begins `distance` pieces below.
+    Slab {
+        /// Its class.
+        class: SizeClass,
+        /// Pieces from its first piece to this one.
+        distance: u8,
+    },
+    /// A Huge block.
+    Huge,
+}
+
+impl Entry {
+    /// No slab.
+    pub(crate) const NONE: Self = Self(0);
+    /// A piece of a Huge block.
+    pub(crate) const HUGE: Self = Self((HUGE as u16) << 8);
+
+    /// The piece `distance` pieces into a slab of `class`.
+    pub(crate) const fn slab(class: SizeClass, distance: u8) -> Self {
+        Self(((class.index() as u16 + 1) << 8) | distance as u16)
+    }
+
+    /// What the entry says.
+    #[inline]
+    pub(crate) fn tenant(self) -> Tenant {
+        match (self.0 >> 8) as u8 {
+            HUGE => Tenant::Huge,
+            class => match SizeClass::from_index((class as usize).wrapping_sub(1)) {
+                Some(class) => Tenant::Slab { class, distance: self.0 as u8 },
+                None => Tenant::None,
+            },
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_say_what_was_put_in() {
+        assert_eq!(Entry(0).tenant(), Tenant::None);
+        assert_eq!(Entry::HUGE.tenant(), Tenant::Huge);
+        for class in SizeClass::all() {
+            for distance in [0, 1, 15] {
+                assert_eq!(Entry::slab(class, distance).tenant(), Tenant::Slab { class, distance });
+            }
+        }
+    }
+}
