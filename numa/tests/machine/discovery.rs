@@ -58,7 +58,8 @@ type Nodes = &'static [(u32, &'static str, bool)];
 fn expected(rig: &str) -> Option<Nodes> {
     Some(match rig {
         "n1" => &[(0, "0-1", true)],
-        "n2" | "hetero" => &[(0, "0-1", true), (1, "2-3", true)],
+        "n2" => &[(0, "0-1", true), (1, "2-3", true)],
+        "hetero" => &[(0, "0-2", true), (1, "3", true)],
         "n4" | "huge" => &[(0, "0-1", true), (1, "2-3", true), (2, "4-5", true), (3, "6-7", true)],
         "memonly" => &[(0, "0-1", true), (1, "2-3", true), (2, "", true)],
         "nomem" => &[(0, "0-1", true), (1, "2-3", false), (2, "4-5", true)],

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# What the lane runs, and where. Sourced by ci/numa.sh.
+#
+# mode NAME TEXT                  shell text that is run in the machine before the program
+# machines NAME MACHINE...        a word for several machines: [ARCH/]TOPOLOGY[:KERNEL[:GLIBC]]
+# job PACKAGE TARGET MACHINES MODES SECONDS [ARGUMENT...]
+#   PACKAGE   a package of the workspace
+#   TARGET    `lib` for its unit tests, else the name of a test below tests/; may be a pattern, which takes every
+#             target that fits and that no job names in full
+#   MACHINES  words of `machines`, or machines, separated by commas
+#   MODES     words of `mode`, separated by commas
+#   SECONDS   how long one run may take in the machine
+#   ARGUMENT  for the test program, such as a filter or --skip NAME
+# A test that needs the source tree or a compiler cannot run in a machine; leave it out here.
+
+# Kernel and C library of a machine that names none.
+DEFAULT_KERNEL=6.12
+DEFAULT_GLIBC=2.36
+
+mode plain ''
+mode fallback 'export NUMASLAB_RSEQ=off'
+mode own-rseq 'export GLIBC_TUNABLES=glibc.pthread.rseq=0'
+mode balancing 'echo 1 >/proc/sys/kernel/numa_balancing'
+
+# Every shape of machine once.
+machines shapes n1 n2 n4 n8 smt memonly nomem hetero sparse absent dimm huge gig
+# Every kernel with every C library.
+machines versions n4:6.1:2.36 n4:6.1:2.41 n4:6.12:2.36 n4:6.12:2.41 n4:7.2:2.36 n4:7.2:2.41
+# The other architecture.
+machines arm aarch64/n4:6.1:2.36
+
+job numaslab-numa lib n2 plain 60
+job numaslab-numa fixtures n1 plain 120
+job numaslab-numa machine shapes,versions,arm plain 120
