@@ -19,6 +19,8 @@ pub(crate) struct NodePool {
     pub(super) hint: AtomicU32,
     /// About how many slabs have become empty since the last walk. Givers add, walkers reset.
     pub(super) empties: AtomicU32,
+    /// Pieces that came back to listed SuperSlabs since the lists were last sorted. Likewise.
+    pub(super) returned: AtomicU32,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.

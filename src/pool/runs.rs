@@ -3,7 +3,8 @@
 //! A SuperSlab with free pieces lies on the list for the length of its longest free run, as it was
 //! when it was listed; frees may have made it longer since, never shorter. A request goes to the
 //! shortest list that serves it, and within the SuperSlab to the shortest run: so large runs stay
-//! whole as long as possible.
+//! whole as long as possible. A request that finds nothing sorts the shorter lists anew, if enough
+//! pieces have come back to make that worth the walk.
 //!
 //! Neighbours: [`super::slabs`] carves slabs from the runs and gives them back.
 
@@ -11,10 +12,15 @@ use super::Pool;
 use crate::slab::avail::{Rest, State};
 use crate::slab::free_units::Duty;
 use crate::slab::space::{SlabIndex, SuperIndex, SuperLinks};
+use crate::sync::Ordering;
+use crate::sync::tagged_stack::TaggedStack;
 use crate::units::PIECES;
 
 /// How many SuperSlabs of one list are looked at before the next list is tried.
 const TRIES: usize = 2;
+
+/// How many pieces must have come back before lists are sorted anew, at least.
+const WORTHWHILE: u32 = 16;
 
 /// Why no run was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +35,8 @@ impl Pool<'_> {
         if let Some(run) = self.take_listed_run(pieces) {
             return Ok(run);
         }
-        if self.retire_if_worthwhile()
+        let walked = [self.sort_if_worthwhile(pieces), self.retire_if_worthwhile()];
+        if walked.contains(&true)
             && let Some(run) = self.take_listed_run(pieces)
         {
             return Ok(run);
@@ -81,6 +88,36 @@ impl Pool<'_> {
         if duty == Duty::List {
             units.list();
             self.list_superslab(superslab);
+        } else {
+            // Relaxed: a hint that sorting would find something.
+            self.node.returned.fetch_add(pieces, Ordering::Relaxed);
+        }
+    }
+
+    /// Sorts the lists below `pieces` anew if at least that many pieces have come back to listed
+    /// SuperSlabs since the last time; whether it did.
+    fn sort_if_worthwhile(&self, pieces: u32) -> bool {
+        let least = pieces.max(WORTHWHILE);
+        // Relaxed: a hint. One thread resets it and walks; others go on to map.
+        let worthwhile = self.node.returned.load(Ordering::Relaxed) >= least
+            && self.node.returned.swap(0, Ordering::Relaxed) >= least;
+        if worthwhile {
+            self.node.runs[..pieces as usize].iter().for_each(|list| self.sort(list));
+        }
+        worthwhile
+    }
+
+    /// Puts each SuperSlab of a list on the list where it belongs by now.
+    fn sort(&self, list: &TaggedStack) {
+        let links = SuperLinks(self.space);
+        let mut chain = list.take_all();
+        while let Some(index) = chain.next(&links) {
+            let superslab = SuperIndex(index);
+            let units = self.space.superslab(superslab).units();
+            units.hold();
+            if units.settle(0, Rest::List) == State::Listed {
+                self.list_superslab(superslab);
+            }
         }
     }
 
