@@ -41,6 +41,7 @@ pub mod size_class;
 mod slab;
 mod sync;
 #[cfg(not(loom))]
+#[allow(unsafe_code)]
 pub mod telemetry;
 pub mod units;
 
@@ -48,3 +49,7 @@ pub mod units;
 pub use config::Config;
 #[cfg(not(loom))]
 pub use global::NumaSlab;
+#[cfg(not(loom))]
+pub use heap::drain::{Drained, trim};
+#[cfg(not(loom))]
+pub use telemetry::{Stats, stats};

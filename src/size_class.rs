@@ -71,10 +71,13 @@ impl SizeClass {
 
     /// The group that the class belongs to.
     pub const fn group(self) -> Group {
-        match self.bytes() {
-            0..=TINY_MAX => Group::Tiny,
-            0..=MID_MAX => Group::Mid,
-            _ => Group::Large,
+        let bytes = self.bytes();
+        if bytes <= TINY_MAX {
+            Group::Tiny
+        } else if bytes <= MID_MAX {
+            Group::Mid
+        } else {
+            Group::Large
         }
     }
 }

@@ -101,15 +101,10 @@ impl Layout {
         }
         let outboxes = (slots - 1) * CLASSES;
         let outbox_cells =
-            if outboxes == 0 { 0 } else { ((MAX_CELLS - cell) / outboxes - 1).min(OUTBOX_CELLS) };
+            (MAX_CELLS - cell).checked_div(outboxes).map_or(0, |cells| (cells - 1).min(OUTBOX_CELLS));
         let cells = cell + outboxes * (outbox_cells + 1);
         debug_assert!(cells <= MAX_CELLS && (outboxes == 0 || outbox_cells >= 2));
         Self { slots, own_most, outbox_cells, own_first, outbox_first: cell, cells }
-    }
-
-    /// Slots of a region.
-    pub(crate) const fn slots(&self) -> usize {
-        self.slots
     }
 
     /// Bytes from a region's base to its end.
@@ -154,8 +149,8 @@ mod tests {
     fn lists_never_overlap_and_have_a_cell_between() {
         for nodes in [1, 2, 3, 4, 8, 9, 16, 33, 64] {
             let layout = Layout::new(nodes);
-            assert!(layout.slots() >= nodes && layout.bytes() <= 512 << 10);
-            let mut next = layout.slots() * SLOT_HEADERS / 2;
+            assert!(layout.slots >= nodes && layout.bytes() <= 512 << 10);
+            let mut next = layout.slots * SLOT_HEADERS / 2;
             for (list, _) in layout.lists() {
                 assert!(layout.most(list) >= 2, "{nodes} nodes: {list:?}");
                 assert!(layout.first(list) > next, "{nodes} nodes: {list:?}");

@@ -33,11 +33,6 @@ impl Busy {
         Some(Self { block, region })
     }
 
-    /// The region.
-    pub(crate) fn region(&self) -> Region {
-        self.region
-    }
-
     /// Takes the topmost block of a list; null if it is empty.
     #[inline]
     pub(crate) fn pop(&self, list: ListIndex) -> *mut u8 {

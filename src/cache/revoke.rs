@@ -39,11 +39,6 @@ pub(crate) fn revoke(all: &PerCpu, cpu: CpuId) -> Option<Revoked<'_>> {
 }
 
 impl Revoked<'_> {
-    /// The region.
-    pub(crate) fn region(&self) -> Region {
-        self.region
-    }
-
     /// Takes all blocks off all lists, in chunks of at most `N`, and closes the lists.
     pub(crate) fn drain<const N: usize>(&self, layout: &Layout, sink: impl FnMut(SizeClass, &mut [*mut u8])) {
         empty_all::<N>(self.region, layout, sink);

@@ -82,3 +82,11 @@ impl Heap {
         }
     }
 }
+
+/// Gives back to the kernel all that the caches hold and nobody uses, at once: regions of all CPUs,
+/// the calling thread's own cache, transfer caches, empty slabs, free SuperSlabs. Other threads may
+/// work meanwhile. In fallback mode other threads' caches stay as they are.
+pub fn trim() -> Drained {
+    let _errno = crate::os::ErrnoGuard::new();
+    Heap::get().map_or_else(Drained::default, Heap::trim)
+}

@@ -74,9 +74,4 @@ impl Heap {
             _ => corruption::foreign(block),
         }
     }
-
-    /// Whether `block` is a mapping of its own.
-    pub(super) fn is_mapping(&self, block: *mut u8) -> bool {
-        self.shared.mappings.blocks.iter().any(|slot| slot.load(Ordering::Relaxed) == block.addr())
-    }
 }

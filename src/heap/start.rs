@@ -101,7 +101,7 @@ pub(crate) fn start(config: &Config) -> Option<&'static Heap> {
     let memory = memory::map(HEAP_BYTES).ok()?.cast::<HeapMemory>();
     // SAFETY: large enough, aligned, zeroed, which is a valid `Shared`; for ever once published, and
     // if it is not, the reference dies with the heap that holds it.
-    let shared: &'static Shared = unsafe { &*&raw const (*memory.as_ptr()).shared };
+    let shared: &'static Shared = unsafe { &(*memory.as_ptr()).shared };
     match build(config, shared) {
         Ok(heap) => {
             // SAFETY: the mapping is nobody else's; the two fields do not overlap.

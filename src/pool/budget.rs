@@ -33,7 +33,8 @@ impl Budget {
     }
 
     /// Bytes taken at this moment.
-    pub(crate) fn taken(&self) -> usize {
+    #[cfg(test)]
+    fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 }

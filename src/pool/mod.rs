@@ -24,7 +24,7 @@ pub(crate) mod superslabs;
 pub(crate) mod transfer;
 
 #[cfg(not(loom))]
-pub(crate) use node::{NodeCounts, NodePool, Pool, Settings, Stage};
+pub(crate) use node::{NodePool, Pool, Settings, Stage};
 
 #[cfg(not(loom))]
 mod node;

@@ -8,8 +8,7 @@
 
 use super::{Area, arch, thread_block};
 use crate::os::errno::Errno;
-use crate::sync::AtomicU32;
-use core::sync::atomic::Ordering;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Bytes of the area that own registration names: the first form of `struct rseq`, which every
 /// kernel accepts.
@@ -19,7 +18,7 @@ const UNREGISTER: libc::c_int = 1;
 
 /// Who registers the areas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// The C library does, for every thread.
     Libc,
     /// This crate does, when a thread first needs it.

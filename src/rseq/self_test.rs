@@ -9,7 +9,6 @@ use super::{
 };
 use crate::os;
 use crate::sync::AtomicU64;
-use core::sync::atomic::Ordering;
 
 /// Why per-CPU caches are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +56,8 @@ fn check_sections() -> Result<(), Distrust> {
     let (shut, open, wide) = (0, 2 | 4 << 16, 3 | 5 << 16);
     let region = cells[2].as_ptr().cast::<u8>();
     let table = [empty_region(), empty_region(), region];
-    let made_up = ScratchArea([const { AtomicU64::new(0) }; 4]);
-    let area = Area((&raw const made_up as usize).wrapping_sub(arch::thread_pointer()) as isize);
+    let made_up = ScratchArea { words: [const { AtomicU64::new(0) }; 4] };
+    let area = Area((made_up.words.as_ptr() as usize).wrapping_sub(arch::thread_pointer()) as isize);
     let regions = Regions(&raw const table[2]);
     let block = |n: usize| core::ptr::without_provenance_mut::<u8>(n);
     let mut out = [core::ptr::null_mut(); 3];
@@ -86,7 +85,9 @@ fn check_sections() -> Result<(), Distrust> {
 
 /// An area that the kernel does not know: zeroed, so it names CPU 0.
 #[repr(align(32))]
-struct ScratchArea([AtomicU64; 4]);
+struct ScratchArea {
+    words: [AtomicU64; 4],
+}
 
 /// The kernel's release, as (major, minor, patch).
 fn release() -> Option<(u32, u32, u32)> {

@@ -31,7 +31,8 @@ pub(crate) struct ThreadBlock {
 #[repr(C, align(32))]
 pub(super) struct OwnArea {
     cpu_id_start: u32,
-    /// The kernel's CPU number, or [`UNREGISTERED`] before registration and after its end.
+    /// The kernel's CPU number; `u32::MAX` (`RSEQ_CPU_ID_UNINITIALIZED`) before registration and after
+    /// its end.
     cpu_id: Cell<u32>,
     rseq_cs: u64,
     flags: u32,
@@ -39,9 +40,6 @@ pub(super) struct OwnArea {
     mm_cid: u32,
     reserved: u32,
 }
-
-/// `RSEQ_CPU_ID_UNINITIALIZED`.
-pub(super) const UNREGISTERED: u32 = u32::MAX;
 
 /// How far a thread has come, as far as the allocator knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +128,7 @@ mod tests {
             let theirs = current();
             assert_ne!(theirs as *const ThreadBlock as usize, address);
             assert_eq!((theirs.busy.get(), theirs.life()), (0, Life::Unknown));
-            assert_eq!(theirs.area.cpu_id.get(), UNREGISTERED);
+            assert_eq!(theirs.area.cpu_id.get(), u32::MAX);
         })
         .join()
         .unwrap();

@@ -47,13 +47,7 @@ pub(crate) struct TaggedStack {
 }
 
 impl TaggedStack {
-    /// An empty stack.
-    #[cfg(not(loom))]
-    pub(crate) const fn new() -> Self {
-        Self { head: AtomicU64::new(0) }
-    }
-
-    #[cfg(loom)]
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self { head: AtomicU64::new(0) }
     }
