@@ -43,7 +43,18 @@ while [ $# -gt 0 ]; do
 done
 
 plan=$(mktemp -d)
-trap 'rm -rf "$plan"; kill $(jobs -p) 2>/dev/null' EXIT
+cleanup() {
+  local machines
+  machines=$(jobs -p)
+  # shellcheck disable=SC2086 # one word each
+  [ -z "$machines" ] || kill $machines 2>/dev/null || true
+  rm -rf "$plan"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+for name in ${ONLY[topology]:-}; do
+  topology "$name" || { say "no machine is called $name; there are $TOPOLOGIES"; exit 2; }
+done
 if [ ${#program[@]} -gt 0 ]; then
   plan_program "$plan" "${program[@]}"
 else

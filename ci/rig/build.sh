@@ -25,7 +25,7 @@ build_for() {
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     arguments=(--target aarch64-unknown-linux-gnu)
   fi
-  [[ " $* " != *" numaslab-numa "* ]] || arguments+=(--features "$(numa_features "$arch")")
+  [[ $arch != x86_64 || " $* " != *" numaslab-numa "* ]] || arguments+=(--features "$(numa_features)")
   say "building the test programs of ${*/-p/} for $arch"
   (cd "$ROOT_DIR" && cargo test "$@" "${arguments[@]}" --lib --tests --no-run --message-format=json) >"$json" || {
     jq -r 'select(.reason == "compiler-message") | .message.rendered' "$json" >&2
@@ -34,10 +34,10 @@ build_for() {
   }
 }
 
-# numa_features ARCH: the features of numaslab-numa whose libraries can be had.
+# numa_features: the features of numaslab-numa whose libraries can be had.
 numa_features() {
   local features=numaslab-numa/rayon,numaslab-numa/tokio
-  if [ "$1" = x86_64 ] && (install_packages libhwloc-dev libudev-dev pkg-config) >&2; then
+  if (install_packages libhwloc-dev libudev-dev pkg-config) >&2; then
     features+=,numaslab-numa/hwloc
   fi
   echo "$features"

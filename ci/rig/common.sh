@@ -16,7 +16,7 @@ say() {
 
 # skip REASON: ends the script; loud, because a skipped lane has proved nothing.
 skip() {
-  printf '\n*** SKIPPED: %s did not run: %s ***\n' "${0##*/}" "$*" | tee /dev/stderr
+  printf '\n*** SKIPPED: %s did not run: %s ***\n' "${0##*/}" "$*" >&2
   exit "$SKIPPED"
 }
 

@@ -12,7 +12,7 @@ mkdir -p /dev/shm
 mount -t tmpfs tmp /tmp
 mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup /sys/fs/cgroup
-for serial in /dev/ttyS0 /dev/ttyAMA0; do
+for serial in /dev/ttyAMA0 /dev/ttyS0; do # aarch64 has both, but only the first is wired
   [ -c $serial ] && exec </dev/null >$serial 2>&1 && break
 done
 stty -opost -echo <$serial
@@ -24,12 +24,13 @@ clock() {
 
 echo "@rig up $(uname -r)"
 for job in /rig/job/*; do
-  printf '\n@rig begin %s\n' "${job##*/}"
+  echo "@rig begin ${job##*/}"
   start=$(clock)
   # Kept off by default, since it moves pages behind the back of a test; a job may switch it on.
   [ -e /proc/sys/kernel/numa_balancing ] && echo 0 >/proc/sys/kernel/numa_balancing
   (cd /rig/bin && exec timeout -s KILL "$(cat "$job/seconds")" sh "$job/run")
   status=$?
+  # The program may have left its last line open.
   printf '\n@rig end %s %s %s\n' "${job##*/}" $status $(($(clock) - start))
 done
 echo "@rig done"

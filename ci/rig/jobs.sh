@@ -32,3 +32,8 @@ machines arm aarch64/n4:6.1:2.36
 job numaslab-numa lib n2 plain 60
 job numaslab-numa fixtures n1 plain 120
 job numaslab-numa machine shapes,versions,arm plain 120
+
+job numaslab lib shapes,versions,arm plain,fallback 300
+job numaslab lib versions own-rseq 300
+# Tests of the allocator that are about nodes.
+job numaslab 'numa_*' shapes,versions plain,fallback 300

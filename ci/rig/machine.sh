@@ -106,8 +106,8 @@ while :; do
   if ! boot "$seconds"; then
     failures=$((failures + 1))
     [ $failures -lt 3 ] && continue
-    say "machine $name ($arch, kernel $kernel) does not come up; see $out/kernel.log and $out/qemu.log"
-    tail -n 5 "$out/qemu.log" "$out/kernel.log" >&2
+    say "machine $name ($arch, kernel $kernel) does not come up:"
+    tail -q -n 5 "$out/qemu.log" "$out/kernel.log" >&2
     exit 1
   fi
   sort_out

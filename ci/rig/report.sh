@@ -83,14 +83,15 @@ report() {
 
 # show_failures LOG: the ends of the logs of runs that failed.
 show_failures() {
-  local line=0 verdict file
-  while IFS=$TAB read -r _ _ _ verdict _; do
+  local line=0 machine verdict file
+  while IFS=$TAB read -r machine _ _ verdict _; do
     if [ $line -gt 0 ] && [ "$verdict" != ok ]; then
       for file in "$1/$line"-*.log; do
         [ -e "$file" ] || continue
         printf '\n--- %s: %s ---\n' "$verdict" "$file"
         tail -n 40 "$file"
       done
+      [ "$verdict" != 'FAILED(died)' ] || tail -n 40 "$1/kernel-${machine//[\/:]/-}.log"
     fi
     line=$((line + 1))
   done <"$1/verdicts"

@@ -29,5 +29,5 @@ add_program "$work/payload" "$binary" "$name"
 add_job "$work/payload" 1 "${RIG_SECONDS:-300}" "${RIG_MODE:-}" "$machine" "$name" "$@"
 "$here/machine.sh" "$arch" "$machine" "${RIG_KERNEL:-6.12}" "${RIG_GLIBC:-2.36}" "$work/payload" "$work/out" --follow || exit 125
 read -r status _ <"$work/out/1.status"
-[ "$status" != died ] || { tail -n 15 "$work/out/kernel.log" >&2; exit 125; }
+[ "$status" != died ] || { tail -n 40 "$work/out/kernel.log" >&2; exit 125; }
 exit "$status"
