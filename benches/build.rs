@@ -11,8 +11,7 @@ use std::{
 };
 
 /// The packages that contain the C or C++ sources of a peer.
-const PEERS: [&str; 5] =
-    ["libmimalloc-sys", "tikv-jemalloc-sys", "snmalloc-sys", "rpmalloc-sys", "libtcmalloc-sys"];
+const PEERS: [&str; 4] = ["tikv-jemalloc-sys", "snmalloc-sys", "rpmalloc-sys", "libtcmalloc-sys"];
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -103,6 +103,35 @@ impl<A: Contestant> Block<A> {
     }
 }
 
+/// A live block of a size known at compile time: the handle is a bare pointer, and an allocator
+/// that is inlined can do its arithmetic on the size at compile time.
+#[must_use = "a block that is not given back is leaked"]
+#[derive(Debug)]
+pub struct FixedBlock<A, const BYTES: u32> {
+    ptr: NonNull<u8>,
+    heap: PhantomData<fn() -> A>,
+}
+
+// SAFETY: as for `Block`.
+unsafe impl<A, const BYTES: u32> Send for FixedBlock<A, BYTES> {}
+
+impl<A: Contestant, const BYTES: u32> FixedBlock<A, BYTES> {
+    const SIZE: BlockSize = BlockSize::new(BYTES);
+
+    /// Allocates and touches a block.
+    #[inline(always)]
+    pub fn take(heap: A) -> Self {
+        let Block { ptr, heap, .. } = Block::take(heap, Self::SIZE);
+        Self { ptr, heap }
+    }
+
+    /// Gives the block back.
+    #[inline(always)]
+    pub fn give_back(self, heap: A) {
+        Block { ptr: self.ptr, size: Self::SIZE, heap: self.heap }.give_back(heap);
+    }
+}
+
 /// The layout of a block.
 #[inline(always)]
 fn layout(size: BlockSize) -> Layout {

@@ -6,17 +6,21 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    all::AllArgs,
     allocator::Allocator,
     harness::{build, launch::Launcher, options::HarnessArgs, rounds::run_all},
     report::Report,
-    workload::{Case, LarsonArgs, MixedArgs},
+    workload::{
+        BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
+        MixedArgs, PairArgs, StartupArgs, StdArgs, ThreadsArgs,
+    },
 };
 
 /// Compares numaslab with other allocators: every allocator runs the same loops, in processes of
 /// its own, in interleaved rounds.
 #[derive(Debug, Parser)]
 #[command(name = "numaslab-bench", version, subcommand_required = true, arg_required_else_help = true)]
-struct Line {
+pub struct Line {
     #[command(flatten)]
     harness: HarnessArgs,
 
@@ -31,16 +35,72 @@ enum Experiment {
     Larson(LarsonArgs),
     /// Random allocations and frees of random sizes on an array of slots
     Mixed(MixedArgs),
+    /// Producers allocate, consumers free
+    Handoff(HandoffArgs),
+    /// A thousand mostly idle threads that wake in turns: speed, and memory held while idle
+    Threads(ThreadsArgs),
+    /// A million tiny blocks: time, and memory after most of them are freed
+    Battle(BattleArgs),
+    /// Allocate thousands, free them in LIFO, FIFO and random order
+    Batch(BatchArgs),
+    /// Allocate one block, free it, over and over
+    Pair(PairArgs),
+    /// Short-lived threads
+    Churn(ChurnArgs),
+    /// Whether threads get blocks in one another's cache lines
+    FalseSharing(FalseSharingArgs),
+    /// Collections of the standard library, with the allocator as global allocator
+    Std(StdArgs),
+    /// The whole life of a program that does nothing
+    Startup(StartupArgs),
+    /// Percentiles of single operations
+    Latency(LatencyArgs),
+    /// Everything, in one table (20 minutes; with --quick 3)
+    All(AllArgs),
 }
 
 impl Experiment {
-    /// The experiment's name and rows.
-    fn cases(&self) -> (&'static str, Vec<Case>) {
+    fn name(&self) -> &'static str {
         match self {
-            Self::Larson(args) => ("larson", args.cases()),
-            Self::Mixed(args) => ("mixed", args.cases()),
+            Self::Larson(_) => "larson",
+            Self::Mixed(_) => "mixed",
+            Self::Handoff(_) => "handoff",
+            Self::Threads(_) => "threads",
+            Self::Battle(_) => "battle",
+            Self::Batch(_) => "batch",
+            Self::Pair(_) => "pair",
+            Self::Churn(_) => "churn",
+            Self::FalseSharing(_) => "false-sharing",
+            Self::Std(_) => "std",
+            Self::Startup(_) => "startup",
+            Self::Latency(_) => "latency",
+            Self::All(_) => "all",
         }
     }
+
+    fn cases(&self) -> Vec<Case> {
+        match self {
+            Self::Larson(args) => args.cases(),
+            Self::Mixed(args) => args.cases(),
+            Self::Handoff(args) => args.cases(),
+            Self::Threads(args) => args.cases(),
+            Self::Battle(args) => args.cases(),
+            Self::Batch(args) => args.cases(),
+            Self::Pair(args) => args.cases(),
+            Self::Churn(args) => args.cases(),
+            Self::FalseSharing(args) => args.cases(),
+            Self::Std(args) => args.cases(),
+            Self::Startup(args) => args.cases(),
+            Self::Latency(args) => args.cases(),
+            Self::All(args) => args.cases(),
+        }
+    }
+}
+
+/// The name and the rows of the experiment that a command line asks for.
+pub fn cases_of<'word>(words: impl IntoIterator<Item = &'word str>) -> Result<(&'static str, Vec<Case>)> {
+    let line = Line::try_parse_from(["numaslab-bench"].into_iter().chain(words))?;
+    Ok((line.experiment.name(), line.experiment.cases()))
 }
 
 /// The whole program.
@@ -55,15 +115,21 @@ pub fn main() -> ExitCode {
 }
 
 fn run(line: &Line) -> Result<()> {
-    let options = line.harness.check(&Allocator::present())?;
-    let (name, cases) = line.experiment.cases();
+    let usual_rounds = match &line.experiment {
+        Experiment::All(args) => args.rounds(),
+        _ => 5,
+    };
+    let options = line.harness.check(&Allocator::present(), usual_rounds)?;
+    let cases = line.experiment.cases();
     let launcher = Launcher::new(options.timeout_s)?;
     build::children(&launcher.folder)?;
     let versions = launcher.versions(&options.allocators)?;
-    let rows = run_all(&cases, &options, |allocator, case| launcher.run(allocator, &case.task))?;
-    let report = Report::new(name, &options, versions, rows);
-    report.print();
-    report.save(&line.harness.output)
+    let rows = run_all(&cases, &options, |allocator, case| launcher.run(allocator, &case.job))?;
+    let report = Report::new(line.experiment.name(), &options, versions, rows);
+    match line.experiment {
+        Experiment::All(_) => report.publish_comparison(&line.harness.output),
+        _ => report.publish(&line.harness.output),
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn every_experiment_has_rows_by_default() {
+        for subcommand in Line::command().get_subcommands().filter(|command| command.get_name() != "help") {
+            let (name, cases) = cases_of([subcommand.get_name()]).expect("defaults are valid");
+            assert_eq!(name, subcommand.get_name());
+            assert!(!cases.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn wrong_arguments_say_what_is_wrong() {
         for (arguments, complaint) in [
             (&["larson", "--threads", "0"][..], "0 is not in 1..=10000"),
@@ -86,6 +161,8 @@ mod tests {
             (&["larson", "--seconds", "1", "--generations", "2"], "cannot be used with"),
             (&["mixed", "--slots", "many"], "invalid digit"),
             (&["mixed", "--allocators", "malloc"], "no allocator is called 'malloc'"),
+            (&["handoff", "--teams", "4"], "producers+consumers"),
+            (&["battle", "--rest", "61"], "0 to 60 seconds"),
             (&["nothing"], "unrecognized subcommand"),
         ] {
             let line = ["numaslab-bench"].iter().chain(arguments);

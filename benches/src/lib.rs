@@ -6,7 +6,7 @@
 //! | floor | modules | what |
 //! | --- | --- | --- |
 //! | report | [`report`], [`stats`] | medians and spread; tables, JSON, pictures |
-//! | parent | [`cli`], [`harness`], [`machine`] | options; children in interleaved rounds |
+//! | parent | [`cli`], [`all`], [`harness`], [`machine`] | options; children in interleaved rounds |
 //! | child | [`child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
 //! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
@@ -16,6 +16,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod all;
 pub mod allocator;
 pub mod block;
 pub mod ceiling;

@@ -25,20 +25,30 @@ pub struct Metric {
     pub title: &'static str,
     /// Which way it gets better.
     pub better: Better,
+    /// Whether it decides who wins. The others are shown for information.
+    pub ranked: bool,
 }
 
 impl Metric {
     /// Operations per microsecond, an operation being one call of `alloc` or `dealloc`.
     pub const THROUGHPUT: Self = Self::higher("mops", "Mops/s");
 
+    /// The most resident memory of the process at any time.
+    pub const RSS_PEAK: Self = Self::lower("rss_peak_mib", "peak MiB");
+
     /// A figure that should be high.
     pub const fn higher(name: &'static str, title: &'static str) -> Self {
-        Self { name, title, better: Better::Higher }
+        Self { name, title, better: Better::Higher, ranked: true }
     }
 
     /// A figure that should be low.
     pub const fn lower(name: &'static str, title: &'static str) -> Self {
-        Self { name, title, better: Better::Lower }
+        Self { name, title, better: Better::Lower, ranked: true }
+    }
+
+    /// The same figure, for information only.
+    pub const fn unranked(self) -> Self {
+        Self { ranked: false, ..self }
     }
 
     /// How many times better `value` is than `other`: above 1 is better, whichever way it goes.
@@ -68,4 +78,14 @@ pub struct Outcome {
     /// What the allocator says of itself, for example in which mode it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+}
+
+impl Outcome {
+    /// A figure of the workload or, by [`Metric::RSS_PEAK`], of the process.
+    pub fn figure(&self, metric: &Metric) -> Option<f64> {
+        if metric.name == Metric::RSS_PEAK.name {
+            return Some(self.resources.rss_peak_kib as f64 / 1024.0);
+        }
+        self.figures.get(metric.name).copied()
+    }
 }

@@ -38,7 +38,7 @@ impl Resources {
             std::array::from_fn(|at| after[at].saturating_sub(before[at]));
         let used = Self {
             rss_start_kib,
-            rss_peak_kib: status_kib("VmHWM:"),
+            rss_peak_kib: peak_rss_kib(),
             rss_end_kib: rss_kib(),
             minor_faults: minor,
             major_faults: major,
@@ -47,6 +47,11 @@ impl Resources {
         };
         (result, used)
     }
+}
+
+/// The most resident memory that this process had at any time.
+pub fn peak_rss_kib() -> u64 {
+    status_kib("VmHWM:")
 }
 
 /// The resident memory of this process now.

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use numaslab_bench::ceiling::BareStack;
+use numaslab_bench::{ceiling::BareStack, child};
 
 fn main() -> ExitCode {
-    numaslab_bench::child::main::<BareStack>(|| "bare pointer stacks".to_owned(), || None)
+    child::main::<BareStack>(child::Facts { version: || "bare stacks".to_owned(), mode: || None })
 }

@@ -1,18 +1,6 @@
-//! The child that runs workloads on mimalloc 3, without its secure mode.
+//! The child that uses mimalloc 3, without its secure mode as a value.
 
-use std::process::ExitCode;
+#[path = "facts/mimalloc.rs"]
+mod facts;
 
-use mimalloc::MiMalloc;
-
-numaslab_bench::contestant!(Mimalloc, MiMalloc = MiMalloc);
-
-fn main() -> ExitCode {
-    numaslab_bench::child::main::<Mimalloc>(version, || None)
-}
-
-fn version() -> String {
-    // SAFETY: it takes nothing and returns a constant.
-    let packed = unsafe { libmimalloc_sys::mi_version() };
-    // One digit of major version, two of minor, two of patch.
-    format!("{}.{}.{}", packed / 10_000, packed / 100 % 100, packed % 100)
-}
+numaslab_bench::child!(mimalloc::MiMalloc = mimalloc::MiMalloc, facts::FACTS);

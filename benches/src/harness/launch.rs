@@ -13,7 +13,7 @@ use crate::{
     allocator::Allocator,
     child::{About, BUILD, Order},
     outcome::Outcome,
-    workload::Task,
+    workload::Job,
 };
 
 /// Starts the children that lie beside this program.
@@ -33,38 +33,71 @@ impl Launcher {
         Ok(Self { folder, timeout_s })
     }
 
-    /// One run in a child.
-    pub fn run(&self, allocator: Allocator, task: &Task) -> Result<Outcome> {
-        let order = Order { timeout_s: self.timeout_s, task: task.clone() };
-        self.ask(allocator, &serde_json::to_string(&order)?)
+    /// One run.
+    pub fn run(&self, allocator: Allocator, job: &Job) -> Result<Outcome> {
+        let timeout_s = self.timeout_s;
+        match job {
+            Job::Task(task) => {
+                let order = serde_json::to_string(&Order { timeout_s, task })?;
+                ask(self.command(Kind::Value, allocator), &order)
+            }
+            Job::GlobalTask(task) => {
+                let order = serde_json::to_string(&Order { timeout_s, task })?;
+                ask(self.command(Kind::Global, allocator), &order)
+            }
+            Job::Startup(startup) => startup.run(|| self.command(Kind::Global, allocator)),
+        }
     }
 
     /// The versions of allocators, from their children. Refuses children of another build.
     pub fn versions(&self, allocators: &[Allocator]) -> Result<BTreeMap<Allocator, String>> {
         let version = |&allocator: &Allocator| {
-            let about: About = self.ask(allocator, "about")?;
-            if about.build != BUILD {
-                bail!("{} was built from other sources; {REBUILD}", self.program(allocator).display());
-            }
-            Ok((allocator, about.version))
+            self.about(Kind::Global, allocator)?;
+            Ok((allocator, self.about(Kind::Value, allocator)?.version))
         };
+        self.about(Kind::Value, Allocator::Ceiling)?;
         allocators.iter().map(version).collect()
     }
 
-    fn program(&self, allocator: Allocator) -> PathBuf {
-        self.folder.join(format!("numaslab-bench-{allocator}"))
+    fn about(&self, kind: Kind, allocator: Allocator) -> Result<About> {
+        let command = self.command(kind, allocator);
+        let program = PathBuf::from(command.get_program());
+        let about: About = ask(command, "about")?;
+        if about.build != BUILD {
+            bail!("{} was built from other sources; {REBUILD}", program.display());
+        }
+        Ok(about)
     }
 
-    fn ask<Answer: DeserializeOwned>(&self, allocator: Allocator, request: &str) -> Result<Answer> {
-        let program = self.program(allocator);
-        let output = Command::new(&program)
-            .arg(request)
-            .envs(allocator.environment().iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("can't start {}; {REBUILD}", program.display()))?;
-        read(&output)
+    /// A child's program with its environment.
+    fn command(&self, kind: Kind, allocator: Allocator) -> Command {
+        let name = match kind {
+            Kind::Value => format!("numaslab-bench-{allocator}"),
+            Kind::Global => format!("numaslab-bench-global-{allocator}"),
+        };
+        let mut command = Command::new(self.folder.join(name));
+        command.envs(allocator.environment().iter().copied());
+        command
     }
+}
+
+/// The two programs of an allocator.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// It is used as a value.
+    Value,
+    /// It is the global allocator.
+    Global,
+}
+
+/// Starts a child with a request and reads its answer.
+fn ask<Answer: DeserializeOwned>(mut child: Command, request: &str) -> Result<Answer> {
+    let output = child
+        .arg(request)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("can't start {}; {REBUILD}", child.get_program().display()))?;
+    read(&output)
 }
 
 /// What to do about missing or stale children.

@@ -4,3 +4,4 @@ pub mod build;
 pub mod launch;
 pub mod options;
 pub mod rounds;
+pub mod trace;

@@ -18,10 +18,9 @@ pub struct HarnessArgs {
     #[arg(long, value_name = "NAME", global = true)]
     baseline: Option<Allocator>,
 
-    /// How often everything is repeated; medians are reported
-    #[arg(long, value_name = "N", default_value_t = 5, global = true,
-          value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    /// How often everything is repeated; medians are reported [default: 5]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
 
     /// Folder for the JSON file and the picture
     #[arg(long, value_name = "FOLDER", default_value = "bench-out", global = true)]
@@ -47,8 +46,8 @@ pub struct Options {
 }
 
 impl HarnessArgs {
-    /// Checks the options against the allocators that are `present`.
-    pub fn check(&self, present: &[Allocator]) -> Result<Options> {
+    /// Checks the options against the allocators that are `present`; `rounds` if none are given.
+    pub fn check(&self, present: &[Allocator], rounds: u32) -> Result<Options> {
         let mut allocators = match self.allocators.is_empty() {
             true => present.to_vec(),
             false => self.allocators.clone(),
@@ -77,7 +76,7 @@ impl HarnessArgs {
             None if allocators.contains(&Allocator::Mimalloc) => Allocator::Mimalloc,
             None => allocators[0],
         };
-        Ok(Options { allocators, baseline, rounds: self.rounds, timeout_s: self.timeout })
+        Ok(Options { allocators, baseline, rounds: self.rounds.unwrap_or(rounds), timeout_s: self.timeout })
     }
 }
 
@@ -90,7 +89,7 @@ mod tests {
         HarnessArgs {
             allocators: allocators.to_vec(),
             baseline,
-            rounds: 1,
+            rounds: None,
             output: PathBuf::new(),
             timeout: 1,
         }
@@ -98,14 +97,14 @@ mod tests {
 
     #[test]
     fn by_default_all_take_part_and_mimalloc_is_the_baseline() {
-        let options = args(&[], None).check(TWO).expect("valid");
+        let options = args(&[], None).check(TWO, 3).expect("valid");
         assert_eq!(options.allocators, TWO);
         assert_eq!(options.baseline, Allocator::Mimalloc);
     }
 
     #[test]
     fn without_mimalloc_the_first_one_is_the_baseline() {
-        let options = args(&[Allocator::Glibc, Allocator::Glibc], None).check(TWO).expect("valid");
+        let options = args(&[Allocator::Glibc, Allocator::Glibc], None).check(TWO, 3).expect("valid");
         assert_eq!(options.allocators, [Allocator::Glibc]);
         assert_eq!(options.baseline, Allocator::Glibc);
     }
@@ -117,7 +116,7 @@ mod tests {
             (args(&[Allocator::Glibc], Some(Allocator::Mimalloc)), "--allocators"),
             (args(&[Allocator::Ceiling], None), "by itself"),
         ] {
-            let error = args.check(TWO).expect_err(advice).to_string();
+            let error = args.check(TWO, 3).expect_err(advice).to_string();
             assert!(error.contains(advice), "{error}");
         }
     }

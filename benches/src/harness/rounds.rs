@@ -57,6 +57,11 @@ impl Row {
         self.results.iter().find(|result| result.allocator == allocator)
     }
 
+    /// The number of the figure that ratios in a table are about: the first ranked one.
+    pub fn compared(&self) -> usize {
+        self.metrics.iter().position(|metric| metric.ranked).unwrap_or(0)
+    }
+
     /// The median of figure number `metric` of one allocator.
     pub fn median(&self, allocator: Allocator, metric: usize) -> Option<f64> {
         self.of(allocator)?.figures[metric].as_ref().map(|summary| summary.median)
@@ -108,12 +113,12 @@ fn progress_bar(runs: u64) -> ProgressBar {
 }
 
 fn row(case: &Case, field: Vec<Allocator>, runs: Vec<Vec<Result<Outcome>>>) -> Row {
-    let metrics = case.task.metrics();
+    let metrics = &case.metrics;
     Row {
         label: case.label(),
         series: case.series.clone(),
         threads: case.threads,
-        metrics: metrics.to_vec(),
+        metrics: metrics.clone(),
         results: field
             .into_iter()
             .zip(runs)
@@ -130,9 +135,9 @@ fn sum_up(allocator: Allocator, metrics: &[Metric], runs: Vec<Result<Outcome>>) 
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
-    let figures = metrics.iter().map(|metric| {
-        Summary::of(outcomes.iter().filter_map(|o| o.figures.get(metric.name).copied()).collect())
-    });
+    let figures = metrics
+        .iter()
+        .map(|metric| Summary::of(outcomes.iter().filter_map(|outcome| outcome.figure(metric)).collect()));
     AllocatorResult {
         allocator,
         figures: figures.collect(),

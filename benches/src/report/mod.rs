@@ -1,6 +1,11 @@
 //! What is shown and kept of an experiment: a table, a JSON file and a picture.
 
-use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -11,6 +16,7 @@ use crate::{
     machine::Machine,
 };
 
+mod comparison;
 mod picture;
 mod table;
 
@@ -55,17 +61,28 @@ impl Report {
         }
     }
 
-    /// Prints heading, table and failures to stdout.
-    pub fn print(&self) {
+    /// Prints heading, table and failures, and writes `<experiment>.json` and `<experiment>.svg`.
+    pub fn publish(&self, folder: &Path) -> Result<()> {
         println!("{}", self.heading());
         println!("{}", table::table(self));
-        for failure in self.failures() {
-            println!("{failure}");
-        }
+        self.print_remarks();
+        self.save(folder)
     }
 
-    /// Writes `<experiment>.json` and `<experiment>.svg` and says where.
-    pub fn save(&self, folder: &Path) -> Result<()> {
+    /// The same with the comparison of `all` as the table, which is also written as Markdown.
+    pub fn publish_comparison(&self, folder: &Path) -> Result<()> {
+        let table = comparison::markdown(self);
+        println!("{}\n\n{table}", self.heading());
+        self.print_remarks();
+        self.save(folder)?;
+        let markdown = folder.join(format!("{}.md", self.experiment));
+        let text = format!("{}\n\n{table}", self.heading());
+        fs::write(&markdown, text).with_context(|| format!("can't write {}", markdown.display()))?;
+        println!("table:   {}", markdown.display());
+        Ok(())
+    }
+
+    fn save(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("can't make the folder {}", folder.display()))?;
         let json = folder.join(format!("{}.json", self.experiment));
         let text = serde_json::to_string_pretty(self)?;
@@ -75,6 +92,19 @@ impl Report {
         println!("figures: {}", json.display());
         println!("picture: {}", svg.display());
         Ok(())
+    }
+
+    fn print_remarks(&self) {
+        for (allocator, mode) in self.modes() {
+            println!("{allocator}: {mode}");
+        }
+        self.failures().for_each(|failure| println!("{failure}"));
+    }
+
+    /// Every mode that an allocator reported.
+    fn modes(&self) -> BTreeSet<(Allocator, &str)> {
+        let results = self.rows.iter().flat_map(|row| &row.results);
+        results.filter_map(|result| Some((result.allocator, result.mode.as_deref()?))).collect()
     }
 
     /// What was measured where, in a few lines.

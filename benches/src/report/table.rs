@@ -6,7 +6,6 @@ use super::Report;
 use crate::{
     allocator::Allocator,
     harness::rounds::{AllocatorResult, Row},
-    outcome::Metric,
     stats::Summary,
 };
 
@@ -47,7 +46,7 @@ fn line(report: &Report, row: &Row, result: &AllocatorResult, label: &str) -> Ve
     let mut cells = vec![label.to_owned(), result.allocator.to_string()];
     let median = |summary: &Option<Summary>| summary.as_ref().map(|summary| summary.median);
     cells.extend(result.figures.iter().map(|figure| show(median(figure))));
-    cells.push(result.figures[0].as_ref().map_or("-".into(), spread));
+    cells.push(result.figures[row.compared()].as_ref().map_or("-".into(), spread));
     cells.push(ratio(row, result.allocator, report.baseline));
     if ceiling_takes_part(&report.rows) {
         cells.push(ratio(row, result.allocator, Allocator::Ceiling));
@@ -61,9 +60,9 @@ fn line(report: &Report, row: &Row, result: &AllocatorResult, label: &str) -> Ve
 
 /// How many times better than another one, by the compared figure.
 fn ratio(row: &Row, allocator: Allocator, other: Allocator) -> String {
-    let metric: Metric = row.metrics[0];
-    match (row.median(allocator, 0), row.median(other, 0)) {
-        (Some(value), Some(other)) => format!("{:.2}", metric.ratio(value, other)),
+    let at = row.compared();
+    match (row.median(allocator, at), row.median(other, at)) {
+        (Some(value), Some(other)) => format!("{:.2}", row.metrics[at].ratio(value, other)),
         _ => "-".to_owned(),
     }
 }

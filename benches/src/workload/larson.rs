@@ -132,7 +132,7 @@ pub struct Larson {
 impl Larson {
     /// The row of this run.
     fn case(self) -> Case {
-        Case::over_threads(self.sizes.to_string(), self.threads, self.into())
+        Case::over_threads(self.sizes.to_string(), self.threads, self)
     }
 }
 

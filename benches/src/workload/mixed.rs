@@ -98,7 +98,7 @@ impl Mixed {
             slots => format!(", {slots} slots"),
         };
         let series = format!("{}{slots}", self.sizes);
-        Case::over_threads(series, self.threads, self.into()).with_ceiling()
+        Case::over_threads(series, self.threads, self).with_ceiling()
     }
 }
 

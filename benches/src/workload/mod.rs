@@ -1,8 +1,9 @@
 //! The workloads, one per file, and what they have in common.
 //!
 //! A workload has options for the user (`…Args`), from which it makes the rows of its table
-//! ([`Case`]), and a plan of one run (a variant of [`Task`]) that travels to the child as JSON and
-//! is [run](Workload::run) there, compiled once per allocator.
+//! ([`Case`]), and a plan of one run that travels to the child as JSON: a variant of [`Task`], which
+//! is [run](Workload::run) on any [`Contestant`], or of [`GlobalTask`], which uses the standard
+//! library's collections in a process whose global allocator is on trial.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,51 +13,83 @@ use crate::{
     resources::Resources,
 };
 
+mod batch;
+mod battle;
+mod case;
+mod churn;
+mod false_sharing;
+mod handoff;
 mod larson;
+mod latency;
 mod mixed;
+mod pair;
+mod startup;
+mod std_collections;
 #[cfg(test)]
 mod testing;
+mod threads;
 
+pub use batch::{Batch, BatchArgs};
+pub use battle::{Battle, BattleArgs};
+pub use case::{Case, Job};
+pub use churn::{Churn, ChurnArgs};
+pub use false_sharing::{FalseSharing, FalseSharingArgs};
+pub use handoff::{Handoff, HandoffArgs};
 pub use larson::{Larson, LarsonArgs};
+pub use latency::{Latency, LatencyArgs};
 pub use mixed::{Mixed, MixedArgs};
+pub use pair::{Pair, PairArgs};
+pub use startup::{Startup, StartupArgs};
+pub use std_collections::{StdArgs, StringMap, StringVec, VecGrowth};
+pub use threads::{Threads, ThreadsArgs};
 
 /// A run that a child can do for any allocator.
 pub trait Workload {
-    /// The figures it yields; the first one is compared.
+    /// The figures it yields.
     const METRICS: &'static [Metric];
 
     /// Does the run and measures it. Gives back every block before it returns.
     fn run<A: Contestant>(&self) -> Figures;
 }
 
+/// A run that uses the process's global allocator.
+pub trait GlobalWorkload {
+    /// The figures it yields.
+    const METRICS: &'static [Metric];
+
+    /// Does the run and measures it.
+    fn run(&self) -> Figures;
+}
+
+/// Defines an enum of plans, with one function over all of them, `run`, whose generics and call differ.
 macro_rules! tasks {
-    ($($name:ident)*) => {
-        /// The plan of one run.
+    ($(#[$doc:meta])* $tasks:ident: $trait:ident, run[$($generics:tt)*] with $call:ident: $($name:ident)*) => {
+        $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         #[allow(missing_docs, reason = "each variant is documented as the type it holds")]
-        pub enum Task {
+        pub enum $tasks {
             $($name($name),)*
         }
 
-        $(impl From<$name> for Task {
+        $(impl From<$name> for Job {
             fn from(task: $name) -> Self {
-                Self::$name(task)
+                Self::$tasks($tasks::$name(task))
             }
         })*
 
-        impl Task {
-            /// The figures that the run yields; the first one is compared.
+        impl $tasks {
+            /// The figures that the run yields.
             pub fn metrics(&self) -> &'static [Metric] {
                 match self {
-                    $(Self::$name(_) => <$name as Workload>::METRICS,)*
+                    $(Self::$name(_) => <$name as $trait>::METRICS,)*
                 }
             }
 
             /// Does the run in this process.
-            pub fn run<A: Contestant>(&self) -> Outcome {
+            pub fn run$($generics)*(&self) -> Outcome {
                 let (figures, resources) = Resources::during(|| match self {
-                    $(Self::$name(task) => task.run::<A>(),)*
+                    $(Self::$name(task) => $call!(task),)*
                 });
                 Outcome { figures, resources, mode: None }
             }
@@ -64,44 +97,26 @@ macro_rules! tasks {
     };
 }
 
-tasks!(Larson Mixed);
-
-/// A row of a table: one task, run for every allocator.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// The rows that belong to one line of a picture share it.
-    pub series: String,
-    /// Where the row is on the picture's x axis, if it has one.
-    pub threads: Option<u32>,
-    /// What a child does.
-    pub task: Task,
-    /// Whether the ceiling takes part.
-    pub ceiling: bool,
+macro_rules! run_on_value {
+    ($task:ident) => {
+        $task.run::<A>()
+    };
 }
 
-impl Case {
-    /// A row of a line over numbers of threads.
-    pub fn over_threads(series: String, threads: u32, task: Task) -> Self {
-        Self { series, threads: Some(threads), task, ceiling: false }
-    }
+macro_rules! run_on_global {
+    ($task:ident) => {
+        $task.run()
+    };
+}
 
-    /// A row that stands alone.
-    pub fn alone(series: String, task: Task) -> Self {
-        Self { series, threads: None, task, ceiling: false }
-    }
+tasks! {
+    /// The plan of one run on an allocator as a value.
+    Task: Workload, run[<A: Contestant>] with run_on_value:
+    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Threads
+}
 
-    /// Lets the ceiling take part.
-    pub fn with_ceiling(mut self) -> Self {
-        self.ceiling = true;
-        self
-    }
-
-    /// The name of the row.
-    pub fn label(&self) -> String {
-        match self.threads {
-            Some(1) => format!("{}, 1 thread", self.series),
-            Some(threads) => format!("{}, {threads} threads", self.series),
-            None => self.series.clone(),
-        }
-    }
+tasks! {
+    /// The plan of one run on the global allocator.
+    GlobalTask: GlobalWorkload, run[] with run_on_global:
+    StringMap StringVec VecGrowth
 }
