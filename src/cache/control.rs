@@ -5,6 +5,10 @@ use crate::pool::blocks::HeldSlab;
 use crate::size_class::{CLASSES, SizeClass};
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+/// How many lists must want room for each search: a search takes room from lists that were not missed
+/// since the one before, so searches must be far enough apart for a list in use to be missed.
+const SEARCH_EVERY: u32 = 64;
+
 /// The slow-path state of one region. Zeroed memory is valid.
 ///
 /// A CPU's control is used by whichever threads miss on that CPU, also by one that has moved away
@@ -20,6 +24,8 @@ pub(crate) struct Control {
     allotted: AtomicUsize,
     /// Where the search for a list to shrink goes on.
     hand: AtomicU32,
+    /// How many lists wanted room when the budget was used up.
+    wants: AtomicU32,
     /// Statistics.
     pub(crate) events: Events,
 }
@@ -145,6 +151,13 @@ impl Control {
     pub(crate) fn allotted(&self) -> usize {
         // Relaxed: a statistic.
         self.allotted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a list wants room that the budget does not have; whether it is time to look for a list
+    /// that can do without.
+    pub(crate) fn is_time_to_search(&self) -> bool {
+        // Relaxed: any count will do.
+        self.wants.fetch_add(1, Ordering::Relaxed) % SEARCH_EVERY == SEARCH_EVERY - 1
     }
 
     /// The next class at which the search for a list to shrink looks.

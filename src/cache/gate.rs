@@ -98,13 +98,13 @@ pub(crate) unsafe fn push_homed(class: SizeClass, home: usize, block: *mut u8) -
     unsafe { rseq::push_homed(regions(), area(), class.index(), home, block) }
 }
 
-/// Takes up to `out.len()` blocks off a list of this CPU's region.
+/// Takes up to `want` blocks off a list of this CPU's region to `out`; returns how many.
 ///
 /// # Safety
-/// As [`pop`].
-pub(crate) unsafe fn pop_batch(list: ListIndex, out: &mut [*mut u8]) -> usize {
+/// As [`pop`]; `out` has room for `want` pointers.
+pub(crate) unsafe fn pop_batch(list: ListIndex, out: *mut *mut u8, want: usize) -> usize {
     // SAFETY: as in `pop`.
-    unsafe { rseq::pop_batch(regions(), area(), list.index(), out) }
+    unsafe { rseq::pop_batch(regions(), area(), list.index(), out, want) }
 }
 
 /// Puts blocks on a list, if this CPU's region is still `region`; returns how many.

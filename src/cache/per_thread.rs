@@ -7,6 +7,7 @@
 
 use super::layout::{Header, ListIndex};
 use super::region::Region;
+use crate::pool::batch::{Batch, MAX_BATCH};
 use crate::rseq::thread_block::{self, ThreadBlock};
 use crate::size_class::SizeClass;
 use crate::sync::{Ordering, compiler_fence};
@@ -63,17 +64,15 @@ impl Busy {
         true
     }
 
-    /// Takes up to `out.len()` blocks off a list; returns how many.
-    pub(crate) fn pop_batch(&self, list: ListIndex, out: &mut [*mut u8]) -> usize {
-        let mut taken = 0;
-        for slot in out {
-            *slot = self.pop(list);
-            if slot.is_null() {
+    /// Takes up to `want` blocks off a list to the end of `out`.
+    pub(crate) fn pop_batch(&self, list: ListIndex, want: usize, out: &mut Batch) {
+        for _ in 0..want.min(MAX_BATCH - out.len()) {
+            let block = self.pop(list);
+            if block.is_null() {
                 break;
             }
-            taken += 1;
+            out.push(block);
         }
-        taken
     }
 
     /// Puts as many blocks on a list as fit; returns how many.

@@ -5,7 +5,7 @@
 //! having run empty: then its content swings by more than it holds. A CPU that only frees gains
 //! nothing by more room, and gets none beyond what its batches need.
 
-use crate::pool::transfer::MAX_BATCH;
+use crate::pool::batch::MAX_BATCH;
 use crate::size_class::SizeClass;
 
 /// Bytes in a batch, at most (but two blocks at least, and one of Large).

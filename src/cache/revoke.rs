@@ -10,10 +10,11 @@
 //! Between 1 and 4 threads on that CPU miss, find no region ([`super::seat::Seat::Bare`]), and go to
 //! the layer below: they don't wait.
 
-use super::layout::{Header, Layout, ListIndex};
+use super::layout::Layout;
 use super::per_cpu::PerCpu;
 use super::region::Region;
 use crate::os::membarrier;
+use crate::pool::batch::{Batch, MAX_BATCH};
 use crate::rseq::empty_region;
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicPtr, Ordering};
@@ -39,9 +40,9 @@ pub(crate) fn revoke(all: &PerCpu, cpu: CpuId) -> Option<Revoked<'_>> {
 }
 
 impl Revoked<'_> {
-    /// Takes all blocks off all lists, in chunks of at most `N`, and closes the lists.
-    pub(crate) fn drain<const N: usize>(&self, layout: &Layout, sink: impl FnMut(SizeClass, &mut [*mut u8])) {
-        empty_all::<N>(self.region, layout, sink);
+    /// Takes all blocks off all lists, in batches, and closes the lists.
+    pub(crate) fn drain(&self, layout: &Layout, sink: impl FnMut(SizeClass, &mut [*mut u8])) {
+        empty_all(self.region, layout, sink);
     }
 }
 
@@ -54,45 +55,21 @@ impl Drop for Revoked<'_> {
 }
 
 /// Takes all blocks off all lists of a region that the caller owns, and closes the lists.
-pub(crate) fn empty_all<const N: usize>(
-    region: Region,
-    layout: &Layout,
-    mut sink: impl FnMut(SizeClass, &mut [*mut u8]),
-) {
+pub(crate) fn empty_all(region: Region, layout: &Layout, mut sink: impl FnMut(SizeClass, &mut [*mut u8])) {
     for (list, class) in layout.lists() {
-        let Header(0) = region.header(list) else {
-            empty(
-                region,
-                layout,
-                list,
-                |blocks: &mut [*mut u8]| sink(class, blocks),
-                [core::ptr::null_mut(); N],
-            );
-            continue;
-        };
+        let (mut len, first) = (region.header(list).len(), layout.first(list));
+        // Relaxed, here and below: the region is the caller's.
+        region.header_word(list).store(0, Ordering::Relaxed);
+        while len > first {
+            let from = len.saturating_sub(MAX_BATCH).max(first);
+            let mut batch = Batch::new();
+            for cell in from..len {
+                let block = region.cell(cell).load(Ordering::Relaxed) as usize;
+                batch.push(core::ptr::with_exposed_provenance_mut(block));
+            }
+            len = from;
+            sink(class, batch.blocks());
+        }
     }
     region.control().reset();
-}
-
-fn empty<const N: usize>(
-    region: Region,
-    layout: &Layout,
-    list: ListIndex,
-    mut sink: impl FnMut(&mut [*mut u8]),
-    mut chunk: [*mut u8; N],
-) {
-    let (mut len, first) = (region.header(list).len(), layout.first(list));
-    // Relaxed, here and below: the region is the caller's.
-    region.header_word(list).store(0, Ordering::Relaxed);
-    while len > first {
-        let n = (len - first).min(N);
-        for (slot, cell) in chunk.iter_mut().zip(len - n..len) {
-            *slot =
-                core::ptr::with_exposed_provenance_mut(region.cell(cell).load(Ordering::Relaxed) as usize);
-        }
-        len -= n;
-        if let Some(blocks) = chunk.get_mut(..n) {
-            sink(blocks);
-        }
-    }
 }

@@ -8,6 +8,7 @@ use super::gate;
 use super::layout::ListIndex;
 use super::per_thread::Busy;
 use super::region::Region;
+use crate::pool::batch::Batch;
 use crate::units::NodeId;
 
 /// See the module.
@@ -44,15 +45,24 @@ impl Seat {
         self.region().map(Region::control)
     }
 
-    /// Takes up to `out.len()` blocks off a list: of the CPU on which the thread is by now, whose
-    /// blocks may live on another node than this seat's.
-    pub(crate) fn pop_batch(&self, list: ListIndex, out: &mut [*mut u8]) -> usize {
+    /// Takes up to `want` blocks off a list: of the CPU on which the thread is by now, whose blocks may
+    /// live on another node than this seat's.
+    pub(crate) fn pop_batch(&self, list: ListIndex, want: usize) -> Batch {
+        let mut batch = Batch::new();
         match self {
-            // SAFETY: a CPU seat exists only after the gate was opened.
-            Self::Cpu(_) => unsafe { gate::pop_batch(list, out) },
-            Self::Thread(_) => Busy::enter().map_or(0, |busy| busy.pop_batch(list, out)),
-            Self::Bare(_) => 0,
+            // SAFETY: a CPU seat exists only after the gate was opened; the section writes as many
+            // blocks as it says.
+            Self::Cpu(_) => unsafe {
+                batch.fill(want, |cells, most| gate::pop_batch(list, cells, most));
+            },
+            Self::Thread(_) => {
+                if let Some(busy) = Busy::enter() {
+                    busy.pop_batch(list, want, &mut batch);
+                }
+            }
+            Self::Bare(_) => {}
         }
+        batch
     }
 
     /// Puts blocks that belong there on a list; returns how many, from the first.

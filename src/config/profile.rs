@@ -51,7 +51,7 @@ impl Config {
                 .with_free_cache(1024, 300_000)
                 .with_huge(HugeMode::Transparent),
             Profile::Balanced => self
-                .with_block_caches(2 * MIB, 256 * KIB)
+                .with_block_caches(4 * MIB, MIB)
                 .with_transfer_cache(MIB, 32 * MIB)
                 .with_free_cache(256, 60_000)
                 .with_huge(HugeMode::Transparent),

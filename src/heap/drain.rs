@@ -3,10 +3,9 @@
 
 use super::{CacheMode, Heap};
 use crate::cache::revoke::revoke;
-use crate::pool::transfer::MAX_BATCH;
+use crate::pool::batch::Batch;
 use crate::size_class::SizeClass;
 use crate::units::{CpuId, NodeId};
-use core::ptr;
 
 /// What a drain gave back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl Heap {
         let Some(per_cpu) = &self.per_cpu else { return };
         let CacheMode::PerCpu { revocable: true, .. } = self.cache_mode else { return };
         if let Some(revoked) = revoke(per_cpu, cpu) {
-            revoked.drain::<MAX_BATCH>(&self.layout, |class, blocks| {
+            revoked.drain(&self.layout, |class, blocks| {
                 drained.blocks += blocks.len();
                 self.give_to_home_slabs(class, blocks);
             });
@@ -60,15 +59,12 @@ impl Heap {
 
     fn drain_transfer(&self, node: NodeId, drained: &mut Drained) {
         let pool = self.pool(node);
-        let mut blocks = [ptr::null_mut(); MAX_BATCH];
         for class in SizeClass::all() {
-            loop {
-                let n = pool.node.transfer.pop(&pool.batches(), class, &mut blocks);
-                if n == 0 {
-                    break;
-                }
-                drained.blocks += n;
-                self.give_to_slabs(class, node, &mut blocks[..n]);
+            let mut batch = Batch::new();
+            while pool.node.transfer.pop(&pool.parcels(), class, &mut batch) > 0 {
+                drained.blocks += batch.len();
+                self.give_to_slabs(class, node, batch.blocks());
+                batch = Batch::new();
             }
         }
     }

@@ -5,15 +5,13 @@
 
 use super::Heap;
 use super::corruption;
-use super::refill::BatchBuffer;
 use crate::cache::control::Event;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
+use crate::pool::batch::MAX_BATCH;
 use crate::pool::blocks::{Corruption, HeldSlab};
-use crate::pool::transfer::MAX_BATCH;
 use crate::size_class::SizeClass;
 use crate::units::NodeId;
-use core::ptr;
 
 /// Fewer blocks than this go straight back to their slabs.
 const LEAST_TRANSFER: usize = 2;
@@ -36,9 +34,7 @@ impl Heap {
         if seat.push_batch(list, &[block]) == 1 {
             return;
         }
-        let mut blocks: BatchBuffer = [ptr::null_mut(); MAX_BATCH];
-        let taken = seat.pop_batch(list, &mut blocks[..batch]);
-        self.give_home(class, &mut blocks[..taken]);
+        self.give_home(class, seat.pop_batch(list, batch).blocks());
         events.count(if list.is_outbox() { Event::FlushOutbox } else { Event::FlushSlabs });
         if seat.push_batch(list, &[block]) == 0 {
             self.give_home(class, &mut [block]);
@@ -80,7 +76,7 @@ impl Heap {
         }
         let pool = self.pool(home);
         if blocks.len() >= LEAST_TRANSFER
-            && pool.node.transfer.push(&pool.batches(), self.settings.transfer, class, blocks)
+            && pool.node.transfer.push(&pool.parcels(), self.settings.transfer, class, blocks)
         {
             return;
         }

@@ -130,7 +130,7 @@ impl Heap {
             node: memory.pool(),
             used: memory.used(&self.space),
             committed: memory.committed(&self.space),
-            batches: memory.batches(&self.space),
+            parcels: memory.parcels(&self.space),
             budget: &self.budget,
             settings: &self.settings,
         }

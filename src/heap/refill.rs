@@ -10,12 +10,9 @@ use crate::cache::per_thread;
 use crate::cache::policy::Demand;
 use crate::cache::seat::Seat;
 use crate::pool::Stage;
-use crate::pool::transfer::MAX_BATCH;
+use crate::pool::batch::Batch;
 use crate::size_class::SizeClass;
 use core::ptr;
-
-/// A batch on the stack.
-pub(super) type BatchBuffer = [*mut u8; MAX_BATCH];
 
 impl Heap {
     /// A block of `class` for a thread whose list is empty; null if there is no memory.
@@ -40,50 +37,36 @@ impl Heap {
             }
             None => Demand(0),
         };
-        let mut batch: BatchBuffer = [ptr::null_mut(); MAX_BATCH];
-        let (found, event) = self.find_blocks(&seat, class, demand.batch(), &mut batch);
-        events.count(event);
-        let Some((answer, rest)) = batch[..found].split_last_mut() else { return ptr::null_mut() };
-        if !rest.is_empty() {
-            self.shelve(&seat, class, rest);
+        let mut batch = Batch::new();
+        events.count(self.find_blocks(&seat, class, demand.batch(), &mut batch));
+        let Some(answer) = batch.pop() else { return ptr::null_mut() };
+        if batch.len() > 0 {
+            self.shelve(&seat, class, batch.blocks());
         }
-        *answer
+        answer
     }
 
     /// Looks for up to `want` blocks, more if a batch of the transfer cache has them. Those of another
     /// node come singly, since they don't belong on the own list.
-    fn find_blocks(
-        &self,
-        seat: &Seat,
-        class: SizeClass,
-        want: usize,
-        batch: &mut BatchBuffer,
-    ) -> (usize, Event) {
+    fn find_blocks(&self, seat: &Seat, class: SizeClass, want: usize, batch: &mut Batch) -> Event {
         let pool = self.pool(seat.node());
-        if seat.region().is_some() {
-            let found = pool.node.transfer.pop(&pool.batches(), class, batch);
-            if found > 0 {
-                return (found, Event::RefillTransfer);
-            }
+        if seat.region().is_some() && pool.node.transfer.pop(&pool.parcels(), class, batch) > 0 {
+            return Event::RefillTransfer;
         }
         let held = seat.control().and_then(|control| control.held.get(class.index()));
-        let want = want.min(MAX_BATCH);
-        let (found, stage) = pool.take_blocks(class, held, &mut batch[..want]);
-        if found > 0 {
-            let event = match stage {
-                Stage::Held => Event::RefillHeld,
-                Stage::Shelf => Event::RefillShelf,
-                Stage::Carve => Event::RefillCarve,
-            };
-            return (found, event);
+        match pool.take_blocks(class, held, want, batch) {
+            Some(Stage::Held) => return Event::RefillHeld,
+            Some(Stage::Shelf) => return Event::RefillShelf,
+            Some(Stage::Carve) => return Event::RefillCarve,
+            None => {}
         }
         for node in self.topology.nearest(seat.node()).filter(|n| *n != seat.node() && n.index() < self.nodes)
         {
-            if self.pool(node).take_blocks(class, None, &mut batch[..1]).0 > 0 {
-                return (1, Event::RefillSteal);
+            if self.pool(node).take_blocks(class, None, 1, batch).is_some() {
+                return Event::RefillSteal;
             }
         }
-        (0, Event::RefillFailed)
+        Event::RefillFailed
     }
 
     /// Puts blocks of the seat's node on its own-node list; what does not fit goes back.

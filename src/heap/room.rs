@@ -1,13 +1,10 @@
 //! A list needs room: from the region's budget, or from lists that were not missed lately.
 
 use super::Heap;
-use super::refill::BatchBuffer;
 use crate::cache::capacity;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
-use crate::pool::transfer::MAX_BATCH;
 use crate::size_class::SizeClass;
-use core::ptr;
 
 /// How many lists lose room for one that needs it.
 const VICTIMS: usize = 4;
@@ -25,17 +22,26 @@ impl Heap {
         if wants <= has {
             return;
         }
-        let lacks = (wants - has) * class.bytes();
-        let mut freed = budget.saturating_sub(region.control().allotted());
+        let mut left = budget.saturating_sub(region.control().allotted());
+        if region.control().is_time_to_search() {
+            left += self.shrink_idle(seat, class, (wants - has) * class.bytes());
+        }
+        let fit = (left / class.bytes()).min(wants - has);
+        if fit > 0 {
+            capacity::widen(seat, &self.layout, budget, class, list, has + fit);
+        }
+    }
+
+    /// Takes about `lacks` bytes of room from lists that were not missed lately; returns the bytes.
+    fn shrink_idle(&self, seat: &Seat, but: SizeClass, lacks: usize) -> usize {
+        let mut freed = 0;
         for _ in 0..VICTIMS {
-            if freed >= lacks {
+            let Some(victim) = capacity::victim(seat, &self.layout, but).filter(|_| freed < lacks) else {
                 break;
-            }
-            let Some(victim) = capacity::victim(seat, &self.layout, class) else { break };
+            };
             freed += self.shrink(seat, victim);
         }
-        let fit = has + (freed / class.bytes()).min(wants - has);
-        capacity::widen(seat, &self.layout, budget, class, list, fit);
+        freed
     }
 
     /// Takes half of the victim's room; first what lies there, if there is no empty part.
@@ -46,10 +52,7 @@ impl Heap {
         let keeps = header.end().saturating_sub(first) / 2;
         let lies = header.len().saturating_sub(first);
         if lies > keeps {
-            let mut blocks: BatchBuffer = [ptr::null_mut(); MAX_BATCH];
-            let n = (lies - keeps).min(MAX_BATCH);
-            let taken = seat.pop_batch(list, &mut blocks[..n]);
-            self.give_home(victim, &mut blocks[..taken]);
+            self.give_home(victim, seat.pop_batch(list, lies - keeps).blocks());
         }
         capacity::narrow(seat, &self.layout, victim)
     }

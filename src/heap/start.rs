@@ -16,7 +16,7 @@ use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
 use crate::os::{self, ErrnoGuard, Result, membarrier};
 use crate::pool::budget::Budget;
-use crate::pool::transfer::{Batch, Bounds, MAX_BATCHES};
+use crate::pool::transfer::{Bounds, MAX_PARCELS, Parcel};
 use crate::pool::{NodePool, Settings};
 use crate::rseq::area::{self, Owner};
 use crate::rseq::self_test;
@@ -35,7 +35,7 @@ const RANGE_FACTOR: usize = 4;
 /// program stays small.
 const SMALL_BYTES: usize = 16 << 20;
 
-/// The memory of one node's pool: `[NodePool | used | committed | batches]`.
+/// The memory of one node's pool: `[NodePool | used | committed | parcels]`.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeMemory(Option<NonNull<u8>>);
 
@@ -44,7 +44,7 @@ impl NodeMemory {
 
     fn bytes(space: &Space) -> usize {
         let maps = 2 * Self::words(space) * size_of::<AtomicU64>();
-        (Self::POOL_BYTES + maps + MAX_BATCHES * size_of::<Batch>()).next_multiple_of(PAGE_BYTES)
+        (Self::POOL_BYTES + maps + MAX_PARCELS * size_of::<Parcel>()).next_multiple_of(PAGE_BYTES)
     }
 
     fn words(space: &Space) -> usize {
@@ -78,10 +78,10 @@ impl NodeMemory {
         unsafe { core::slice::from_raw_parts(self.part(at).as_ptr(), Self::words(space)) }
     }
 
-    pub(crate) fn batches(&self, space: &Space) -> &[Batch] {
+    pub(crate) fn parcels(&self, space: &Space) -> &[Parcel] {
         let at = Self::POOL_BYTES + 2 * Self::words(space) * size_of::<AtomicU64>();
-        // SAFETY: as in `used`; a zeroed batch is valid.
-        unsafe { core::slice::from_raw_parts(self.part(at).as_ptr(), MAX_BATCHES) }
+        // SAFETY: as in `used`; a zeroed parcel is valid.
+        unsafe { core::slice::from_raw_parts(self.part(at).as_ptr(), MAX_PARCELS) }
     }
 }
 

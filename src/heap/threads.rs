@@ -8,7 +8,6 @@ use super::Heap;
 use crate::cache::region::Region;
 use crate::cache::revoke::empty_all;
 use crate::os::memory;
-use crate::pool::transfer::MAX_BATCH;
 use crate::rseq::area;
 use crate::rseq::thread_block::{self, Life, ThreadBlock};
 use crate::size_class::SizeClass;
@@ -98,7 +97,7 @@ impl Heap {
 
     /// Gives back everything that a region holds, which the caller owns.
     fn empty_region(&self, region: Region) {
-        empty_all::<MAX_BATCH>(region, &self.layout, |class, blocks| self.give_home(class, blocks));
+        empty_all(region, &self.layout, |class, blocks| self.give_home(class, blocks));
         for class in SizeClass::all() {
             self.let_go_of_held(region, class);
         }

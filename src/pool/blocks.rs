@@ -6,6 +6,7 @@
 //! A giver sorts its blocks by address, so that blocks of one slab, and of one bitmap word, go back
 //! together: one addition a slab and one atomic operation a word.
 
+use super::batch::{Batch, MAX_BATCH};
 use super::{Pool, Stage};
 use crate::size_class::{Group, SizeClass};
 use crate::slab::avail::{Rest, State};
@@ -35,19 +36,19 @@ pub(crate) enum Corruption {
 pub(crate) type HeldSlab = AtomicU32;
 
 impl Pool<'_> {
-    /// Takes up to `out.len()` blocks of `class` into `out`, in falling order of addresses; returns how
-    /// many, and from where the last came. 0 if there is no memory.
+    /// Takes up to `want` blocks of `class` into `out`, which must be empty, in falling order of
+    /// addresses; returns from where they came. None if there is no memory.
     pub(crate) fn take_blocks(
         &self,
         class: SizeClass,
         held: Option<&HeldSlab>,
-        out: &mut [*mut u8],
-    ) -> (usize, Stage) {
-        if let Some(slab) = held.and_then(take_over) {
-            let taken = self.take_from(slab, class, held, out);
-            if taken > 0 {
-                return (taken, Stage::Held);
-            }
+        want: usize,
+        out: &mut Batch,
+    ) -> Option<Stage> {
+        if let Some(slab) = held.and_then(take_over)
+            && self.take_from(slab, class, held, want, out)
+        {
+            return Some(Stage::Held);
         }
         let shelf = &self.node.shelves[class.index()];
         for _ in 0..TRIES {
@@ -57,43 +58,37 @@ impl Pool<'_> {
             let Some(index) = shelf.pop(&SlabLinks(self.space)) else { break };
             let slab = SlabIndex(index);
             self.space.blocks(slab, Shape::of(class)).hold();
-            let taken = self.take_from(slab, class, held, out);
-            if taken > 0 {
-                return (taken, Stage::Shelf);
+            if self.take_from(slab, class, held, want, out) {
+                return Some(Stage::Shelf);
             }
         }
-        match self.carve(class) {
-            Some(slab) => (self.take_from(slab, class, held, out), Stage::Carve),
-            None => (0, Stage::Carve),
-        }
+        let slab = self.carve(class)?;
+        self.take_from(slab, class, held, want, out).then_some(Stage::Carve)
     }
 
     /// Takes blocks from a slab that the caller holds, and lets go of it: into `held` if there is a
-    /// rest, else on the shelf.
+    /// rest, else on the shelf. `false` if it had none.
     fn take_from(
         &self,
         slab: SlabIndex,
         class: SizeClass,
         held: Option<&HeldSlab>,
-        out: &mut [*mut u8],
-    ) -> usize {
+        want: usize,
+        out: &mut Batch,
+    ) -> bool {
         let shape = Shape::of(class);
         let (units, descriptor) = (self.space.blocks(slab, shape), self.space.slab(slab));
         let base = self.space.slab_address(slab);
-        let mut at = out.len();
-        let (taken, word) = units.take(descriptor.cursor(), out.len() as u32, |word, mask| {
+        let want = want.min(MAX_BATCH) as u32;
+        let (taken, word) = units.take(descriptor.cursor(), want, |word, mask| {
             let mut left = mask;
             while left != 0 {
                 let block = word * 64 + left.trailing_zeros() as usize;
                 left &= left - 1;
-                at -= 1;
-                out[at] = core::ptr::with_exposed_provenance_mut(base + block * shape.block_bytes as usize);
+                out.push(core::ptr::with_exposed_provenance_mut(base + block * shape.block_bytes as usize));
             }
         });
-        // The blocks stand at the end, the lowest last; move them down if `out` is not full.
-        if at > 0 {
-            out.copy_within(at.., 0);
-        }
+        out.blocks().reverse();
         descriptor.set_cursor(word);
         let rest = if held.is_some() && taken > 0 { Rest::Keep } else { Rest::List };
         match (units.settle(taken, rest), held) {
@@ -107,7 +102,7 @@ impl Pool<'_> {
             (State::Listed, _) => self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0),
             _ => {}
         }
-        taken as usize
+        taken > 0
     }
 
     /// Lists a slab that the caller holds.

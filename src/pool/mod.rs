@@ -5,12 +5,13 @@
 //! | [`range`], [`superslabs`] | SuperSlabs out of the node's address range |
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
-//! | [`transfer`] | whole batches of blocks between CPUs |
+//! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
 //! | [`budget`] | the limit on what is taken from the kernel |
 //!
 //! Below it: `slab` (descriptors and their protocol) and `os`. Above it: `heap`, which carries batches
 //! between `cache` and here.
 
+pub(crate) mod batch;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
 pub(crate) mod budget;

@@ -1,7 +1,7 @@
 //! The state of one node's pool, and the view through which it is used.
 
 use super::budget::Budget;
-use super::transfer::{Batch, Batches, Bounds, TransferCache};
+use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
 use crate::size_class::CLASSES;
 use crate::slab::space::Space;
 use crate::sync::tagged_stack::TaggedStack;
@@ -75,14 +75,14 @@ pub(crate) struct Pool<'a> {
     pub(crate) used: &'a [AtomicU64],
     /// Bit set = SuperSlab is readable and writable. Set after the mapping is changed, never cleared.
     pub(crate) committed: &'a [AtomicU64],
-    pub(crate) batches: &'a [Batch],
+    pub(crate) parcels: &'a [Parcel],
     pub(crate) budget: &'a Budget,
     pub(crate) settings: &'a Settings,
 }
 
 impl<'a> Pool<'a> {
-    /// The table of batches, as links.
-    pub(crate) fn batches(&self) -> Batches<'a> {
-        Batches(self.batches)
+    /// The table of parcels, as links.
+    pub(crate) fn parcels(&self) -> Parcels<'a> {
+        Parcels(self.parcels)
     }
 }

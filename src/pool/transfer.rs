@@ -1,25 +1,24 @@
 //! The transfer cache of a node: whole batches of blocks on their way from CPUs that free to CPUs
 //! that allocate.
 //!
-//! A batch is an array of pointers in a table of its own: a CPU whose list is full copies a batch in
-//! and pushes it on its class's stack, a CPU whose list is empty pops one and copies it out. Two
+//! A batch travels in a parcel, an array of pointers in a table of its own: a CPU whose list is full copies a batch in
+//! and pushes the parcel on its class's stack, a CPU whose list is empty pops one and copies it out. Two
 //! exchanges and one copy each way; the blocks are not touched.
 //!
 //! Bounded by bytes for each class and for the node. The bounds are checked before adding, so threads
 //! that push at the same moment may pass them by one batch each.
 
+use super::batch::{Batch, MAX_BATCH};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::sync::tagged_stack::{Links, TaggedStack};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
-/// The most blocks in a batch.
-pub(crate) const MAX_BATCH: usize = if cfg!(loom) { 2 } else { 128 };
-/// The most batches that a node's cache holds.
-pub(crate) const MAX_BATCHES: usize = if cfg!(loom) { 2 } else { 2048 };
+/// The most parcels that a node's cache holds.
+pub(crate) const MAX_PARCELS: usize = if cfg!(loom) { 2 } else { 2048 };
 
 /// A batch on its way. Belongs to the thread that popped it, or that is about to push it.
 #[repr(C)]
-pub(crate) struct Batch {
+pub(crate) struct Parcel {
     link: AtomicU32,
     /// How many of `blocks` are filled. Written by the owner.
     len: AtomicU32,
@@ -39,11 +38,11 @@ pub(crate) struct Bounds {
 /// The transfer cache of one node. Zeroed memory is a valid empty one.
 #[repr(C)]
 pub(crate) struct TransferCache {
-    /// The batches of each class.
+    /// The parcels of each class.
     full: [TaggedStack; CLASSES],
-    /// Batches without blocks.
+    /// Parcels without blocks.
     spare: TaggedStack,
-    /// How many batches of the table were ever used.
+    /// How many parcels of the table were ever used.
     fresh: AtomicU32,
     /// Bytes held of each class. Added to before a push, subtracted after a pop.
     class_bytes: [AtomicUsize; CLASSES],
@@ -51,35 +50,31 @@ pub(crate) struct TransferCache {
     node_bytes: AtomicUsize,
 }
 
-/// A table of batches, as links for the stacks.
-pub(crate) struct Batches<'a>(pub(crate) &'a [Batch]);
+/// A table of parcels, as links for the stacks.
+pub(crate) struct Parcels<'a>(pub(crate) &'a [Parcel]);
 
-impl Links for Batches<'_> {
+impl Links for Parcels<'_> {
     fn link(&self, index: u32) -> &AtomicU32 {
         &self.0[index as usize].link
     }
 }
 
 impl TransferCache {
-    /// Takes a batch of `class`, if there is one; returns how many blocks it put into `out`.
-    pub(crate) fn pop(
-        &self,
-        batches: &Batches<'_>,
-        class: SizeClass,
-        out: &mut [*mut u8; MAX_BATCH],
-    ) -> usize {
+    /// Takes a batch of `class`, if there is one, into `out`, which must be empty; returns how many
+    /// blocks that are.
+    pub(crate) fn pop(&self, parcels: &Parcels<'_>, class: SizeClass, out: &mut Batch) -> usize {
         let stack = &self.full[class.index()];
         if stack.looks_empty() {
             return 0;
         }
-        let Some(index) = stack.pop(batches) else { return 0 };
-        let batch = &batches.0[index as usize];
-        // Relaxed, here and for the blocks: the pop acquired the batch.
-        let len = (batch.len.load(Ordering::Relaxed) as usize).min(MAX_BATCH);
-        for (out, block) in out.iter_mut().zip(&batch.blocks[..len]) {
-            *out = core::ptr::with_exposed_provenance_mut(block.load(Ordering::Relaxed));
+        let Some(index) = stack.pop(parcels) else { return 0 };
+        let parcel = &parcels.0[index as usize];
+        // Relaxed, here and for the blocks: the pop acquired the parcel.
+        let len = (parcel.len.load(Ordering::Relaxed) as usize).min(MAX_BATCH);
+        for block in &parcel.blocks[..len] {
+            out.push(core::ptr::with_exposed_provenance_mut(block.load(Ordering::Relaxed)));
         }
-        self.spare.push(batches, index);
+        self.spare.push(parcels, index);
         self.account(class, (len * class.bytes()).wrapping_neg());
         len
     }
@@ -88,7 +83,7 @@ impl TransferCache {
     /// room.
     pub(crate) fn push(
         &self,
-        batches: &Batches<'_>,
+        parcels: &Parcels<'_>,
         bounds: Bounds,
         class: SizeClass,
         blocks: &[*mut u8],
@@ -101,31 +96,31 @@ impl TransferCache {
         {
             return false;
         }
-        let Some(index) = self.spare_batch(batches) else { return false };
+        let Some(index) = self.spare_parcel(parcels) else { return false };
         self.account(class, bytes);
-        let batch = &batches.0[index as usize];
-        // Relaxed, here and for the blocks: the push releases the batch.
-        batch.len.store(blocks.len() as u32, Ordering::Relaxed);
-        for (cell, block) in batch.blocks.iter().zip(blocks) {
+        let parcel = &parcels.0[index as usize];
+        // Relaxed, here and for the blocks: the push releases the parcel.
+        parcel.len.store(blocks.len() as u32, Ordering::Relaxed);
+        for (cell, block) in parcel.blocks.iter().zip(blocks) {
             cell.store(block.expose_provenance(), Ordering::Relaxed);
         }
-        self.full[class.index()].push(batches, index);
+        self.full[class.index()].push(parcels, index);
         true
     }
 
-    fn spare_batch(&self, batches: &Batches<'_>) -> Option<u32> {
-        if let Some(index) = self.spare.pop(batches) {
+    fn spare_parcel(&self, parcels: &Parcels<'_>) -> Option<u32> {
+        if let Some(index) = self.spare.pop(parcels) {
             return Some(index);
         }
-        // Relaxed: the number is all that is handed out; a fresh batch has no content.
+        // Relaxed: the number is all that is handed out; a fresh parcel has no content.
         let fresh = self.fresh.load(Ordering::Relaxed);
-        if fresh as usize >= batches.0.len() {
+        if fresh as usize >= parcels.0.len() {
             return None;
         }
         let index = self.fresh.fetch_add(1, Ordering::Relaxed);
         // Threads that came at the same moment may count past the end, by one each; such a number is
-        // lost, which only costs a batch that does not exist.
-        ((index as usize) < batches.0.len()).then_some(index)
+        // lost, which only costs a parcel that does not exist.
+        ((index as usize) < parcels.0.len()).then_some(index)
     }
 
     fn account(&self, class: SizeClass, bytes: usize) {
@@ -155,7 +150,7 @@ impl TransferCache {
 }
 
 #[cfg(any(test, loom))]
-impl Batch {
+impl Parcel {
     fn new() -> Self {
         Self {
             link: AtomicU32::new(0),
@@ -180,59 +175,58 @@ mod tests {
         SizeClass::of(64)
     }
 
-    fn table(n: usize) -> Vec<Batch> {
-        (0..n).map(|_| Batch::new()).collect()
+    fn table(n: usize) -> Vec<Parcel> {
+        (0..n).map(|_| Parcel::new()).collect()
     }
 
     #[test]
     fn a_batch_comes_out_as_it_went_in() {
         let (cache, table) = (TransferCache::new(), table(2));
-        let batches = Batches(&table);
+        let parcels = Parcels(&table);
         let blocks: Vec<_> = (1..=100).map(|n| block(n * 64)).collect();
-        assert!(cache.push(&batches, WIDE, class(), &blocks));
+        assert!(cache.push(&parcels, WIDE, class(), &blocks));
         assert_eq!(cache.bytes_of(class()), 6400);
-        let mut out = [core::ptr::null_mut(); MAX_BATCH];
-        assert_eq!(cache.pop(&batches, SizeClass::of(80), &mut out), 0);
-        assert_eq!(cache.pop(&batches, class(), &mut out), 100);
-        assert_eq!(out[..100], blocks);
-        assert_eq!((cache.pop(&batches, class(), &mut out), cache.bytes_of(class())), (0, 0));
+        let mut out = Batch::new();
+        assert_eq!(cache.pop(&parcels, SizeClass::of(80), &mut out), 0);
+        assert_eq!(cache.pop(&parcels, class(), &mut out), 100);
+        assert_eq!(out.blocks(), blocks);
+        assert_eq!((cache.pop(&parcels, class(), &mut Batch::new()), cache.bytes_of(class())), (0, 0));
     }
 
     #[test]
     fn is_bounded_by_bytes_and_by_batches() {
         let (cache, table) = (TransferCache::new(), table(3));
-        let batches = Batches(&table);
+        let parcels = Parcels(&table);
         let two = [block(64), block(128)];
         let narrow = Bounds { class_bytes: 256, node_bytes: 384 };
-        assert!(cache.push(&batches, narrow, class(), &two));
-        assert!(cache.push(&batches, narrow, class(), &two));
-        assert!(!cache.push(&batches, narrow, class(), &two), "class bound");
-        assert!(cache.push(&batches, narrow, SizeClass::of(32), &two));
-        assert!(!cache.push(&batches, narrow, SizeClass::of(48), &two), "node bound");
-        assert!(!cache.push(&batches, WIDE, SizeClass::of(48), &two), "no batch left");
-        let mut out = [core::ptr::null_mut(); MAX_BATCH];
-        assert_eq!(cache.pop(&batches, class(), &mut out), 2);
-        assert!(cache.push(&batches, WIDE, SizeClass::of(48), &two), "a spare batch is used again");
+        assert!(cache.push(&parcels, narrow, class(), &two));
+        assert!(cache.push(&parcels, narrow, class(), &two));
+        assert!(!cache.push(&parcels, narrow, class(), &two), "class bound");
+        assert!(cache.push(&parcels, narrow, SizeClass::of(32), &two));
+        assert!(!cache.push(&parcels, narrow, SizeClass::of(48), &two), "node bound");
+        assert!(!cache.push(&parcels, WIDE, SizeClass::of(48), &two), "no batch left");
+        assert_eq!(cache.pop(&parcels, class(), &mut Batch::new()), 2);
+        assert!(cache.push(&parcels, WIDE, SizeClass::of(48), &two), "a spare batch is used again");
     }
 
     #[test]
     fn threads_lose_and_double_no_block() {
         let (cache, table) = (TransferCache::new(), table(16));
-        let batches = Batches(&table);
+        let parcels = Parcels(&table);
         let owned: Vec<Vec<usize>> = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..8usize)
                 .map(|t| {
-                    let (cache, batches) = (&cache, &batches);
+                    let (cache, parcels) = (&cache, &parcels);
                     scope.spawn(move || {
                         let mut mine: Vec<*mut u8> = (1..=32).map(|i| block((t * 32 + i) * 64)).collect();
-                        let mut out = [core::ptr::null_mut(); MAX_BATCH];
                         for round in 0..20_000 {
                             let n = mine.len().min(1 + round % 16);
-                            if n > 0 && cache.push(batches, WIDE, class(), &mine[mine.len() - n..]) {
+                            if n > 0 && cache.push(parcels, WIDE, class(), &mine[mine.len() - n..]) {
                                 mine.truncate(mine.len() - n);
                             }
-                            let n = cache.pop(batches, class(), &mut out);
-                            mine.extend(&out[..n]);
+                            let mut out = Batch::new();
+                            cache.pop(parcels, class(), &mut out);
+                            mine.extend(&*out.blocks());
                         }
                         mine.into_iter().map(|b| b as usize).collect()
                     })
@@ -241,13 +235,10 @@ mod tests {
             handles.into_iter().map(|h| h.join().unwrap()).collect()
         });
         let mut all: Vec<usize> = owned.into_iter().flatten().collect();
-        let mut out = [core::ptr::null_mut(); MAX_BATCH];
-        loop {
-            let n = cache.pop(&batches, class(), &mut out);
-            if n == 0 {
-                break;
-            }
-            all.extend(out[..n].iter().map(|b| *b as usize));
+        let mut out = Batch::new();
+        while cache.pop(&parcels, class(), &mut out) > 0 {
+            all.extend(out.blocks().iter().map(|b| *b as usize));
+            out = Batch::new();
         }
         assert_eq!((all.len(), all.iter().collect::<HashSet<_>>().len()), (256, 256));
         assert_eq!(cache.bytes_of(class()), 0);
@@ -271,16 +262,16 @@ mod loom_tests {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(|| {
-            let world = Arc::new((TransferCache::new(), [Batch::new(), Batch::new()]));
+            let world = Arc::new((TransferCache::new(), [Parcel::new(), Parcel::new()]));
             let bounds = Bounds { class_bytes: 1 << 20, node_bytes: 1 << 20 };
             let class = SizeClass::of(64);
-            let work = move |world: &(TransferCache, [Batch; 2]), blocks: [usize; 2]| -> Vec<usize> {
-                let batches = Batches(&world.1);
-                let pushed = world.0.push(&batches, bounds, class, &blocks.map(block));
+            let work = move |world: &(TransferCache, [Parcel; 2]), blocks: [usize; 2]| -> Vec<usize> {
+                let parcels = Parcels(&world.1);
+                let pushed = world.0.push(&parcels, bounds, class, &blocks.map(block));
                 let mut left = if pushed { Vec::new() } else { blocks.to_vec() };
-                let mut out = [core::ptr::null_mut(); MAX_BATCH];
-                let n = world.0.pop(&batches, class, &mut out);
-                left.extend(out[..n].iter().map(|b| *b as usize));
+                let mut out = Batch::new();
+                world.0.pop(&parcels, class, &mut out);
+                left.extend(out.blocks().iter().map(|b| *b as usize));
                 left
             };
             let other = {
@@ -289,13 +280,10 @@ mod loom_tests {
             };
             let mut all = work(&world, [192, 256]);
             all.extend(other.join().unwrap());
-            let mut out = [core::ptr::null_mut(); MAX_BATCH];
-            loop {
-                let n = world.0.pop(&Batches(&world.1), class, &mut out);
-                if n == 0 {
-                    break;
-                }
-                all.extend(out[..n].iter().map(|b| *b as usize));
+            let mut out = Batch::new();
+            while world.0.pop(&Parcels(&world.1), class, &mut out) > 0 {
+                all.extend(out.blocks().iter().map(|b| *b as usize));
+                out = Batch::new();
             }
             all.sort_unstable();
             assert_eq!(all, [64, 128, 192, 256]);

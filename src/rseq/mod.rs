@@ -91,14 +91,20 @@ pub(crate) unsafe fn push_homed(
     unsafe { arch::push_homed(regions, area, class, home, block) }
 }
 
-/// Takes up to `out.len()` blocks off list `index`, topmost first; returns how many.
+/// Takes up to `want` blocks off list `index` to `out`, topmost first; returns how many.
 ///
 /// # Safety
-/// As [`pop`].
+/// As [`pop`]; `out` has room for `want` pointers.
 #[inline]
-pub(crate) unsafe fn pop_batch(regions: Regions, area: Area, index: usize, out: &mut [*mut u8]) -> usize {
-    // SAFETY: the same contract; the slice has room for its length.
-    unsafe { arch::pop_batch(regions, area, index, out.as_mut_ptr(), out.len()) }
+pub(crate) unsafe fn pop_batch(
+    regions: Regions,
+    area: Area,
+    index: usize,
+    out: *mut *mut u8,
+    want: usize,
+) -> usize {
+    // SAFETY: the same contract.
+    unsafe { arch::pop_batch(regions, area, index, out, want) }
 }
 
 /// Puts as many of `blocks` on list `index` as fit, the first lowest, if this CPU's region is still

@@ -76,8 +76,8 @@ fn check_sections() -> Result<(), Distrust> {
             && exchange_header(regions, area, region, 0, 3 | 4 << 16, wide)
             && push_batch(regions, area, empty_region(), 0, &[block(32)]) == 0
             && push_batch(regions, area, region, 0, &[block(32), block(40), block(48)]) == 2
-            && pop_batch(regions, area, 0, &mut out) == 3
-            && pop_batch(regions, area, 0, &mut out) == 0
+            && pop_batch(regions, area, 0, out.as_mut_ptr(), out.len()) == 3
+            && pop_batch(regions, area, 0, out.as_mut_ptr(), out.len()) == 0
     };
     let popped = [block(40), block(32), block(8)];
     if as_expected && out == popped { Ok(()) } else { Err(Distrust::WrongResult) }

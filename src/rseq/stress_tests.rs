@@ -116,7 +116,7 @@ fn batches_conserve_blocks() {
                 let pushed = push_batch(regions, area, region, 0, &owned[from..]);
                 owned.drain(from..from + pushed);
                 let want = 1 + round % out.len();
-                let popped = pop_batch(regions, area, 0, &mut out[..want]);
+                let popped = pop_batch(regions, area, 0, out.as_mut_ptr(), want);
                 owned.extend(&out[..popped]);
             }
         }
