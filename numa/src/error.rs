@@ -59,6 +59,17 @@ pub enum Error {
         /// Those that are allowed.
         allowed: CpuSet,
     },
+    /// None of the CPUs that the affinity mask and the cpuset allow is online.
+    #[error("none of the allowed CPUs ({allowed}) is online (online CPUs: {online})")]
+    NothingAllowed {
+        /// The mask.
+        allowed: CpuSet,
+        /// The CPUs that are online.
+        online: CpuSet,
+    },
+    /// An empty set of CPUs was given where a thread is to run on it.
+    #[error("a thread cannot run on no CPU at all")]
+    NoCpus,
     /// A CPU number that does not fit in the fixed-size mask that is handed to the kernel.
     ///
     /// glibc's `cpu_set_t`, and with it `nix` and `core_affinity`, stops at `CPU_SETSIZE` (1024).

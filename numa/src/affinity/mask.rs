@@ -44,7 +44,7 @@ pub(super) fn get() -> Result<CpuSet> {
 pub(crate) fn set(cpus: &CpuSet) -> Result<()> {
     check(cpus)?;
     let answer = match (cpus.len(), cpus.first()) {
-        (_, None) => return Err(Error::NoWorkers),
+        (_, None) => return Err(Error::NoCpus),
         (1, Some(cpu)) => set_one(cpu),
         _ => set_many(cpus),
     };

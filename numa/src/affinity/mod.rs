@@ -52,7 +52,7 @@ pub fn pin_current(cpu: CpuId) -> Result<Pinned> {
 /// Pins the current thread to a set of CPUs until the guard is dropped.
 ///
 /// # Errors
-/// As [`pin_current`]; also [`crate::Error::NoWorkers`] for an empty set.
+/// As [`pin_current`]; also [`crate::Error::NoCpus`] for an empty set.
 pub fn pin_current_to(cpus: &CpuSet) -> Result<Pinned> {
     Pinned::new(cpus)
 }

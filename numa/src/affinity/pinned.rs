@@ -11,6 +11,11 @@ use crate::id_set::CpuSet;
 /// It belongs to its thread and cannot be sent to another one. Guards must be dropped in the
 /// reverse order of their making, as local variables are. A drop that fails (all old CPUs are
 /// gone) leaves the mask as it is; [`restore`](Self::restore) reports that.
+///
+/// ```compile_fail,E0277
+/// let pinned = numaslab_numa::pin_current(numaslab_numa::CpuId(0)).unwrap();
+/// std::thread::spawn(move || drop(pinned));
+/// ```
 #[must_use = "the thread is unpinned when the guard is dropped; call `keep` to pin it for good"]
 #[derive(Debug)]
 pub struct Pinned {

@@ -30,8 +30,8 @@ use crate::placement::Plan;
 /// with one CPU per worker prefer `spawn_blocking`.
 ///
 /// # Errors
-/// [`Error::Runtime`] if tokio cannot build the runtime, or if it is a current-thread one; [`Error::Pin`] and its kin if a worker cannot be
-/// pinned.
+/// [`Error::Runtime`] if tokio cannot build the runtime, or if it is a current-thread one;
+/// [`Error::Pin`] and its kin if a worker cannot be pinned.
 ///
 /// # Panics
 /// As tokio does if a worker cannot be started.

@@ -47,9 +47,10 @@ pub(super) struct NodeFacts {
 /// Builds the topology.
 pub(super) fn assemble(mut facts: Facts, limits: Limits) -> Result<Topology> {
     let online: CpuSet = facts.cpus.iter().map(|cpu| cpu.id).collect();
-    let allowed = limits.cpus.map_or_else(|| online.clone(), |cpus| cpus.intersection(&online));
+    let mask = limits.cpus.unwrap_or_else(|| online.clone());
+    let allowed = mask.intersection(&online);
     if allowed.is_empty() {
-        return Err(Error::NoWorkers);
+        return Err(Error::NothingAllowed { allowed: mask, online });
     }
     complete_nodes(&mut facts, &online);
     let nodes = nodes(facts.nodes, &online);

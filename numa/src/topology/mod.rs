@@ -2,7 +2,8 @@
 //!
 //! [`Topology`] is a snapshot. It is read from sysfs ([`Topology::discover`]), from a copy of sysfs
 //! below another root ([`Topology::from_root`]) or, with the feature `hwloc`, from the hwloc library
-//! (`Topology::from_hwloc`); all sources are normalised alike, so that they can be compared with `==`. Beside the hardware it knows what the calling thread may use of it.
+//! (`Topology::from_hwloc`); all sources are normalised alike, so that they can be compared with `==`.
+//! Beside the hardware it knows what the calling thread may use of it.
 //!
 //! # Invariants
 //! - Lists are sorted by id, caches by level and first CPU.
@@ -45,7 +46,8 @@ impl Topology {
     /// A kernel without NUMA support is described as one node with all CPUs and all memory.
     ///
     /// # Errors
-    /// [`Error::Read`] and [`Error::Malformed`] name the file that is missing or not understood.
+    /// [`Error::Read`] and [`Error::Malformed`] name the file that is missing or not understood;
+    /// [`Error::NothingAllowed`] if no allowed CPU is online.
     pub fn discover() -> Result<Self> {
         Self::from_root("/")
     }
@@ -132,10 +134,10 @@ impl Topology {
     ///
     /// # Errors
     /// [`Error::CpuOffline`] or [`Error::CpuNotAllowed`] for the first of `cpus` that cannot be used,
-    /// [`Error::NoWorkers`] if `cpus` is empty.
+    /// [`Error::NoCpus`] if `cpus` is empty.
     pub fn restricted_to(mut self, cpus: &CpuSet) -> Result<Self> {
         if cpus.is_empty() {
-            return Err(Error::NoWorkers);
+            return Err(Error::NoCpus);
         }
         cpus.iter().try_for_each(|cpu| self.check_allowed(cpu).map(|_| ()))?;
         self.allowed = cpus.clone();

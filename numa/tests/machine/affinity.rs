@@ -107,7 +107,7 @@ fn a_pin_that_fails_changes_nothing_and_says_why() {
     assert!(error.to_string().starts_with("CPU 1000 is not online (online CPUs: 0"), "{error}");
     let error = pin_current(CpuId(1024)).unwrap_err();
     assert!(matches!(&error, Error::CpuBeyondMask { cpu: CpuId(1024), limit: 1024 }), "{error}");
-    assert!(matches!(pin_current_to(&CpuSet::new()), Err(Error::NoWorkers)));
+    assert!(matches!(pin_current_to(&CpuSet::new()), Err(Error::NoCpus)));
     let topology = Topology::discover().unwrap();
     let error = pin_current_to_node(&topology, NodeId(999)).unwrap_err();
     assert!(matches!(&error, Error::NodeOffline { node: NodeId(999), .. }), "{error}");
