@@ -3,7 +3,6 @@
 use crate::cache::gate;
 use crate::config::Config;
 use crate::heap::{self, resize::Resize};
-use crate::size_class::SizeClass;
 use core::alloc::{GlobalAlloc, Layout};
 
 /// The allocator. All values of this type in a process are doors to one heap; the first request that
@@ -57,8 +56,8 @@ unsafe impl GlobalAlloc for NumaSlab {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let size = padded(layout.size(), layout.align());
         if gate::admits_alloc(size) {
-            // SAFETY: the gate is open.
-            let block = unsafe { gate::pop(SizeClass::of_tiny(size)) };
+            // SAFETY: the gate is open, and admitted the size.
+            let block = unsafe { gate::pop(gate::admitted_class(size)) };
             if !block.is_null() {
                 return block;
             }
@@ -69,9 +68,9 @@ unsafe impl GlobalAlloc for NumaSlab {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let size = padded(layout.size(), layout.align());
-        // SAFETY: the gate is open, and for frees only where all nodes are one; the caller gives up the
-        // block, which it got with this layout.
-        if gate::admits_free(size) && unsafe { gate::push(SizeClass::of_tiny(size), block) } {
+        // SAFETY: the gate is open for frees (only where all nodes are one) and admitted the size; the
+        // caller gives up the block, which it got with this layout.
+        if gate::admits_free(size) && unsafe { gate::push(gate::admitted_class(size), block) } {
             return;
         }
         // SAFETY: as above.

@@ -35,12 +35,10 @@ impl SizeClass {
         Self(((last >> (exponent + 3)) + exponent as usize * 8) as u8)
     }
 
-    /// The class of a request of at most [`TINY_MAX`] bytes, by one table look-up. Of a larger one: some
-    /// class.
+    /// The class of a request of at most [`TINY_MAX`] bytes, by one table look-up.
     #[inline(always)]
     pub const fn of_tiny(size: usize) -> Self {
-        // A byte as index needs no bounds check.
-        Self(TINY_CLASSES[((size + 7) >> 3) as u8 as usize])
+        Self(TINY_CLASSES[(size + 7) >> 3])
     }
 
     /// The class with this index, if there is one.
@@ -98,10 +96,10 @@ pub enum Group {
 /// `TINY_CLASSES[(size + 7) / 8]` is the class of `size <= TINY_MAX`. A constant, not a static: each crate
 /// that the hit path is inlined into has its own copy, found without a look into the GOT, and a size
 /// known at compile time costs nothing.
-const TINY_CLASSES: [u8; 256] = {
-    let mut table = [0; 256];
+const TINY_CLASSES: [u8; TINY_MAX / 8 + 1] = {
+    let mut table = [0; TINY_MAX / 8 + 1];
     let mut i = 0;
-    while i <= TINY_MAX / 8 {
+    while i < table.len() {
         table[i] = SizeClass::of(i * 8).0;
         i += 1;
     }

@@ -6,7 +6,7 @@
 
 use super::layout::ListIndex;
 use crate::rseq::{self, Area, Regions};
-use crate::size_class::SizeClass;
+use crate::size_class::{SizeClass, TINY_MAX};
 use crate::sync::{AtomicIsize, AtomicPtr, Ordering};
 
 /// See the module.
@@ -29,7 +29,8 @@ static GATE: Gate = Gate {
     regions: AtomicPtr::new(core::ptr::null_mut()),
 };
 
-/// Opens the hit path: from now on sizes up to the limits go to this CPU's region.
+/// Opens the hit path: from now on sizes up to the limits (at most [`TINY_MAX`]) go to this CPU's
+/// region.
 ///
 /// # Safety
 /// `regions` and `area` must satisfy [`rseq::pop`] for ever, with lists for all classes.
@@ -42,18 +43,34 @@ pub(crate) unsafe fn open(regions: Regions, area: Area, alloc_limit: isize, free
     GATE.free_limit.store(free_limit, Ordering::Release);
 }
 
-/// Whether an allocation of `size` bytes may call [`pop`].
+/// Whether an allocation of `size` bytes may call [`pop`]; if so it is Tiny.
 #[inline(always)]
 pub(crate) fn admits_alloc(size: usize) -> bool {
-    // Acquire: pairs with the Release in `open`.
-    size as isize <= GATE.alloc_limit.load(Ordering::Acquire)
+    admits(&GATE.alloc_limit, size)
 }
 
-/// Whether a free of a block of `size` bytes may call [`push`].
+/// Whether a free of a block of `size` bytes may call [`push`]; if so it is Tiny.
 #[inline(always)]
 pub(crate) fn admits_free(size: usize) -> bool {
+    admits(&GATE.free_limit, size)
+}
+
+#[inline(always)]
+fn admits(limit: &AtomicIsize, size: usize) -> bool {
     // Acquire: pairs with the Release in `open`.
-    size as isize <= GATE.free_limit.load(Ordering::Acquire)
+    size as isize <= limit.load(Ordering::Acquire)
+}
+
+/// The class of a size that was admitted.
+///
+/// # Safety
+/// [`admits_alloc`] or [`admits_free`] said yes to `size`.
+#[inline(always)]
+pub(crate) unsafe fn admitted_class(size: usize) -> SizeClass {
+    // SAFETY: limits are -1 or at most TINY_MAX (see `open`), and sizes are at most `isize::MAX`. Saying
+    // so spares the look-up its bounds check.
+    unsafe { core::hint::assert_unchecked(size <= TINY_MAX) };
+    SizeClass::of_tiny(size)
 }
 
 #[inline(always)]
