@@ -85,6 +85,14 @@ fn area() -> Area {
     Area(GATE.area.load(Ordering::Relaxed))
 }
 
+/// Whether the gate has been opened: caches are per CPU.
+#[inline(always)]
+pub(crate) fn is_open() -> bool {
+    // Acquire: pairs with the Release in `open`. The limit for allocations is -1 until then, and not
+    // after.
+    GATE.alloc_limit.load(Ordering::Acquire) >= 0
+}
+
 /// A block of `class` from this CPU's region; null if it has none.
 ///
 /// # Safety

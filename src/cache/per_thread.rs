@@ -1,9 +1,9 @@
 //! The fallback: a region per thread, with the same layout, for where there is no rseq.
 //!
 //! A thread reaches its region through its [`ThreadBlock`]. Only the thread changes it, but a signal
-//! handler may interrupt it at any instruction and allocate: so each operation marks the block `busy`,
-//! and a handler that finds it busy goes to the layer below. No operation calls anything that could
-//! allocate while it is busy.
+//! handler may interrupt it at any instruction and allocate: so each operation takes the region out of
+//! the block while it works on it, and a handler that finds none goes to the layer below. No operation
+//! calls anything that could allocate meanwhile.
 
 use super::layout::{Header, ListIndex};
 use super::region::Region;
@@ -11,8 +11,9 @@ use crate::pool::batch::{Batch, MAX_BATCH};
 use crate::rseq::thread_block::{self, ThreadBlock};
 use crate::size_class::SizeClass;
 use crate::sync::{Ordering, compiler_fence};
+use core::ptr;
 
-/// The calling thread's region, marked busy for as long as this lives.
+/// The calling thread's region, out of its block for as long as this lives.
 pub(crate) struct Busy {
     block: &'static ThreadBlock,
     region: Region,
@@ -23,44 +24,43 @@ impl Busy {
     #[inline]
     pub(crate) fn enter() -> Option<Self> {
         let block = thread_block::current();
-        if block.busy.get() != 0 {
-            return None;
-        }
         // SAFETY: the block holds null or the base of a region of this thread.
-        let region = unsafe { Region::from_base(block.region.get()) }?;
-        block.busy.set(1);
-        // A handler on this thread sees the mark before it can see anything that follows.
+        let region = unsafe { Region::from_base(block.free_region.get()) }?;
+        block.free_region.set(ptr::null_mut());
+        // A handler on this thread sees the null before it can see anything that follows.
         compiler_fence(Ordering::SeqCst);
         Some(Self { block, region })
+    }
+
+    /// The region.
+    pub(crate) fn region(&self) -> Region {
+        self.region
     }
 
     /// Takes the topmost block of a list; null if it is empty.
     #[inline]
     pub(crate) fn pop(&self, list: ListIndex) -> *mut u8 {
-        let header = self.region.header(list);
+        let [len, _] = self.region.halves(list);
         // Relaxed, here and below: the region is this thread's; other threads read headers for
         // statistics only.
-        let block = match header.len() {
-            0 => 0,
-            len => self.region.cell(len - 1).load(Ordering::Relaxed),
-        };
+        let top = len.load(Ordering::Relaxed);
+        let block = self.region.below(top).load(Ordering::Relaxed);
         if block != 0 {
-            let shorter = Header::new(header.len() - 1, header.end());
-            self.region.header_word(list).store(shorter.0, Ordering::Relaxed);
+            len.store(top - 1, Ordering::Relaxed);
         }
-        core::ptr::with_exposed_provenance_mut(block as usize)
+        ptr::with_exposed_provenance_mut(block as usize)
     }
 
     /// Puts a block on a list; `false` if it is full.
     #[inline]
     pub(crate) fn push(&self, list: ListIndex, block: *mut u8) -> bool {
-        let header = self.region.header(list);
-        if header.len() >= header.end() {
+        let [len, end] = self.region.halves(list);
+        let top = len.load(Ordering::Relaxed);
+        if top >= end.load(Ordering::Relaxed) {
             return false;
         }
-        self.region.cell(header.len()).store(block.expose_provenance() as u64, Ordering::Relaxed);
-        let longer = Header::new(header.len() + 1, header.end());
-        self.region.header_word(list).store(longer.0, Ordering::Relaxed);
+        self.region.cell(top as usize).store(block.expose_provenance() as u64, Ordering::Relaxed);
+        len.store(top + 1, Ordering::Relaxed);
         true
     }
 
@@ -84,7 +84,7 @@ impl Busy {
     pub(crate) fn exchange_header(&self, list: ListIndex, old: u32, new: u32) -> bool {
         let same = self.region.header(list).0 == old;
         if same {
-            self.region.header_word(list).store(new, Ordering::Relaxed);
+            self.region.set_header(list, Header(new));
         }
         same
     }
@@ -94,7 +94,7 @@ impl Drop for Busy {
     #[inline]
     fn drop(&mut self) {
         compiler_fence(Ordering::SeqCst);
-        self.block.busy.set(0);
+        self.block.free_region.set(self.region.base());
     }
 }
 
@@ -103,7 +103,7 @@ impl Drop for Busy {
 pub(crate) fn pop(class: SizeClass) -> *mut u8 {
     match Busy::enter() {
         Some(busy) => busy.pop(ListIndex::own(class)),
-        None => core::ptr::null_mut(),
+        None => ptr::null_mut(),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::control::Control;
 use super::layout::{Header, Layout, ListIndex};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU16, AtomicU64, Ordering};
 use crate::units::{NodeId, PAGE_BYTES};
 use core::ptr::NonNull;
 
@@ -72,22 +72,40 @@ impl Region {
         unsafe { self.0.cast::<AtomicU64>().sub(2).as_ref() }
     }
 
-    /// The header of a list, as a word.
-    pub(crate) fn header_word(self, list: ListIndex) -> &'static AtomicU32 {
+    /// The two halves of a list's header: `len` and `end`.
+    #[inline]
+    pub(crate) fn halves(self, list: ListIndex) -> &'static [AtomicU16; 2] {
         // SAFETY: the headers begin at the base, and list indices come from the layout.
-        unsafe { self.0.cast::<AtomicU32>().add(list.index()).as_ref() }
+        unsafe { self.0.cast::<[AtomicU16; 2]>().add(list.index()).as_ref() }
     }
 
-    /// The header of a list at this moment. Another CPU's may be changing.
+    /// The header of a list at this moment. Another CPU's may be changing, between the two halves too.
     pub(crate) fn header(self, list: ListIndex) -> Header {
+        let [len, end] = self.halves(list);
         // Relaxed: a hint, or the caller owns the region.
-        Header(self.header_word(list).load(Ordering::Relaxed))
+        Header::new(len.load(Ordering::Relaxed) as usize, end.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Sets the header of a list. For the owner of the region.
+    pub(crate) fn set_header(self, list: ListIndex, header: Header) {
+        let [len, end] = self.halves(list);
+        // Relaxed: the region is the caller's.
+        len.store(header.len() as u16, Ordering::Relaxed);
+        end.store(header.end() as u16, Ordering::Relaxed);
     }
 
     /// A cell. For the owner of the region.
+    #[inline]
     pub(crate) fn cell(self, number: usize) -> &'static AtomicU64 {
         // SAFETY: cell numbers come from the layout, or from headers, which do.
         unsafe { self.0.cast::<AtomicU64>().add(number).as_ref() }
+    }
+
+    /// The cell below a length: the topmost block of a list of that length, or the null below it.
+    #[inline]
+    pub(crate) fn below(self, len: u16) -> &'static AtomicU64 {
+        // SAFETY: as in `cell`; below the base too, there is a null.
+        unsafe { self.0.cast::<AtomicU64>().add(len as usize).sub(1).as_ref() }
     }
 
     /// How many blocks lie on a list at this moment.

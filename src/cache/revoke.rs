@@ -10,7 +10,7 @@
 //! Between 1 and 4 threads on that CPU miss, find no region ([`super::seat::Seat::Bare`]), and go to
 //! the layer below: they don't wait.
 
-use super::layout::Layout;
+use super::layout::{Header, Layout};
 use super::per_cpu::PerCpu;
 use super::region::Region;
 use crate::os::membarrier;
@@ -59,7 +59,7 @@ pub(crate) fn empty_all(region: Region, layout: &Layout, mut sink: impl FnMut(Si
     for (list, class) in layout.lists() {
         let (mut len, first) = (region.header(list).len(), layout.first(list));
         // Relaxed, here and below: the region is the caller's.
-        region.header_word(list).store(0, Ordering::Relaxed);
+        region.set_header(list, Header(0));
         while len > first {
             let from = len.saturating_sub(MAX_BATCH).max(first);
             let mut batch = Batch::new();

@@ -146,42 +146,31 @@ impl Heap {
     pub(crate) const fn is_huge(size: usize, align: usize) -> bool {
         size > LARGE_MAX || align > PIECE_BYTES
     }
-
-    #[inline]
-    fn pop(&self, class: SizeClass) -> *mut u8 {
-        match self.cache_mode {
-            // SAFETY: in this mode the gate was opened before the heap was published.
-            CacheMode::PerCpu { .. } => unsafe { gate::pop(class) },
-            CacheMode::PerThread(_) => per_thread::pop(class),
-        }
-    }
-
-    #[inline]
-    fn push(&self, class: SizeClass, home: NodeId, block: *mut u8) -> bool {
-        match self.cache_mode {
-            // SAFETY: as in `pop`; the caller owns the block.
-            CacheMode::PerCpu { .. } if self.nodes == 1 => unsafe { gate::push(class, block) },
-            // SAFETY: likewise.
-            CacheMode::PerCpu { .. } => unsafe { gate::push_homed(class, home.index(), block) },
-            CacheMode::PerThread(_) => per_thread::push(class, home.index(), block),
-        }
-    }
 }
 
 /// A block of at least `size` bytes (rounded up to `align` already), for what the hit path does not
 /// serve; null if there is no memory.
 #[inline(never)]
 pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
-    let Some(heap) = Heap::get().or_else(|| start::start(config)) else { return ptr::null_mut() };
-    if Heap::is_huge(size, align) {
-        return heap.allocate_huge(size, align);
+    if !Heap::is_huge(size, align) {
+        let class = SizeClass::of(size);
+        // SAFETY: the gate is open.
+        let block = if gate::is_open() { unsafe { gate::pop(class) } } else { per_thread::pop(class) };
+        if !block.is_null() {
+            return block;
+        }
     }
-    let class = SizeClass::of(size);
-    let block = heap.pop(class);
-    if !block.is_null() {
-        return block;
+    allocate_slowly(config, size, align)
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_slowly(config: &Config, size: usize, align: usize) -> *mut u8 {
+    match Heap::get().or_else(|| start::start(config)) {
+        None => ptr::null_mut(),
+        Some(heap) if Heap::is_huge(size, align) => heap.allocate_huge(size, align),
+        Some(heap) => heap.refill(SizeClass::of(size)),
     }
-    heap.refill(class)
 }
 
 /// Takes back a block that the hit path does not.
@@ -196,7 +185,14 @@ pub(crate) unsafe fn release(block: *mut u8, size: usize, align: usize) {
     }
     let class = SizeClass::of(size);
     let Some(home) = heap.space.node_of(block.addr()) else { corruption::foreign(block) };
-    if !heap.push(class, home, block) {
+    let pushed = match heap.cache_mode {
+        // SAFETY: in this mode the gate was opened; the caller gives up the block.
+        CacheMode::PerCpu { .. } if heap.nodes == 1 => unsafe { gate::push(class, block) },
+        // SAFETY: likewise.
+        CacheMode::PerCpu { .. } => unsafe { gate::push_homed(class, home.index(), block) },
+        CacheMode::PerThread(_) => per_thread::push(class, home.index(), block),
+    };
+    if !pushed {
         heap.flush(class, home, block);
     }
 }

@@ -5,6 +5,7 @@
 //! hook can be had, the thread works without a cache.
 
 use super::Heap;
+use crate::cache::per_thread::Busy;
 use crate::cache::region::Region;
 use crate::cache::revoke::empty_all;
 use crate::os::memory;
@@ -51,48 +52,46 @@ impl Heap {
     /// The calling thread's region: its own, or a new one if it may have one.
     pub(super) fn thread_region(&self) -> Option<Region> {
         let block = thread_block::current();
-        if block.busy.get() != 0 {
-            return None;
+        if block.region.get().is_null() {
+            return self.settle_in(block);
         }
-        // SAFETY: null, or the base of this thread's region.
-        if let Some(region) = unsafe { Region::from_base(block.region.get()) } {
-            self.follow(region);
-            return Some(region);
-        }
-        if block.life() == Life::Leaving {
-            return None;
-        }
-        // Arming may allocate: such a request must not come here again.
-        while_busy(|| self.settle_in(block))
+        let busy = Busy::enter()?;
+        self.follow(&busy);
+        Some(busy.region())
     }
 
     /// Gives the thread a region and arms its exit hook, or lets it do without for ever.
     fn settle_in(&self, block: &ThreadBlock) -> Option<Region> {
-        let region = self.take_region();
-        let armed = region.is_some_and(|(index, _)| self.arm_exit(Some(index)));
-        if let Some((index, region)) = region {
-            if armed {
+        if matches!(block.life(), Life::Settling | Life::Leaving) {
+            return None;
+        }
+        // Arming may allocate: such a request, and a handler's, finds the thread settling.
+        block.set_life(Life::Settling);
+        compiler_fence(Ordering::SeqCst);
+        let taken = self.take_region();
+        let armed = taken.filter(|(index, _)| self.arm_exit(Some(*index)));
+        match (armed, taken) {
+            (Some((_, region)), _) => {
                 region.set_node(self.current_node());
                 block.region.set(region.base());
-            } else {
-                self.shared.threads.idle.push(&self.shared.threads, index);
+                block.free_region.set(region.base());
             }
+            (None, Some((index, _))) => self.shared.threads.idle.push(&self.shared.threads, index),
+            (None, None) => {}
         }
-        block.set_life(if armed { Life::Served } else { Life::Leaving });
-        region.filter(|_| armed).map(|(_, region)| region)
+        compiler_fence(Ordering::SeqCst);
+        block.set_life(if armed.is_some() { Life::Served } else { Life::Leaving });
+        armed.map(|(_, region)| region)
     }
 
     /// Lets the region of a thread that has moved to another node follow it: its blocks go home, and its
     /// lists are for the new node from then on.
-    fn follow(&self, region: Region) {
+    fn follow(&self, busy: &Busy) {
         let node = self.current_node();
-        if node == region.node() {
-            return;
+        if node != busy.region().node() {
+            self.empty_region(busy.region());
+            busy.region().set_node(node);
         }
-        while_busy(|| {
-            self.empty_region(region);
-            region.set_node(node);
-        });
     }
 
     /// Gives back everything that a region holds, which the caller owns.
@@ -185,13 +184,9 @@ impl Heap {
 
     /// Empties the calling thread's own region, if it has one and is not inside it.
     pub(super) fn drain_own_thread(&self) {
-        let block = thread_block::current();
-        if block.busy.get() != 0 {
-            return;
+        if let Some(busy) = Busy::enter() {
+            self.empty_region(busy.region());
         }
-        // SAFETY: null, or the base of this thread's region.
-        let Some(region) = (unsafe { Region::from_base(block.region.get()) }) else { return };
-        while_busy(|| self.empty_region(region));
     }
 
     /// Lists the slab that a region holds for `class`.
@@ -199,18 +194,6 @@ impl Heap {
         let Some(held) = region.control().held.get(class.index()) else { return };
         self.let_go_of(held, class);
     }
-}
-
-/// Runs `work` with the calling thread marked as inside its cache, so that a signal handler, or an
-/// allocation that `work` itself leads to, goes to the layer below.
-fn while_busy<T>(work: impl FnOnce() -> T) -> T {
-    let block = thread_block::current();
-    block.busy.set(1);
-    compiler_fence(Ordering::SeqCst);
-    let result = work();
-    compiler_fence(Ordering::SeqCst);
-    block.busy.set(0);
-    result
 }
 
 /// The exit hook: empties the thread's cache, ends its own rseq registration. From then on the thread
@@ -221,6 +204,7 @@ fn while_busy<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) unsafe extern "C" fn on_exit(value: *mut c_void) {
     let block = thread_block::current();
     block.set_life(Life::Leaving);
+    block.free_region.set(ptr::null_mut());
     block.region.set(ptr::null_mut());
     compiler_fence(Ordering::SeqCst);
     area::unregister_own();

@@ -17,14 +17,14 @@ pub(crate) struct ThreadBlock {
     /// An rseq area of this crate's own, for where libc registers none. Written by the kernel once it
     /// is registered, and in `rseq_cs` by the critical sections.
     pub(super) area: OwnArea,
-    /// The cache of this thread in fallback mode. Written by the thread alone.
+    /// The cache of this thread in fallback mode; null if it has none, and while the thread is inside
+    /// it: a signal handler that finds null goes to the layer below. Written by the thread alone.
+    pub(crate) free_region: Cell<*mut u8>,
+    /// The same, but not null while the thread is inside. Written by the thread alone.
     pub(crate) region: Cell<*mut u8>,
-    /// Not 0 while the thread is inside its fallback cache: a signal handler that finds it so goes to
-    /// the layer below. Written by the thread (and its handlers, which restore it).
-    pub(crate) busy: Cell<u32>,
     /// How far the thread has come, a [`Life`]. Written by the thread alone.
     life: Cell<u32>,
-    reserved: [u64; 2],
+    reserved: [u32; 3],
 }
 
 /// The kernel's `struct rseq` in its first form: 32 bytes, 32-byte aligned.
@@ -46,6 +46,8 @@ pub(super) struct OwnArea {
 pub(crate) enum Life {
     /// Has not come to any slow path yet.
     Unknown,
+    /// Is just being given what it needs; a request that this leads to does without.
+    Settling,
     /// Is served, and its exit hook is armed where it needs one.
     Served,
     /// Its exit hook ran: it is about to end and gets no cache any more.
@@ -103,7 +105,8 @@ impl ThreadBlock {
     pub(crate) fn life(&self) -> Life {
         match self.life.get() {
             0 => Life::Unknown,
-            1 => Life::Served,
+            1 => Life::Settling,
+            2 => Life::Served,
             _ => Life::Leaving,
         }
     }
@@ -122,16 +125,19 @@ mod tests {
     fn every_thread_has_a_fresh_block_of_its_own() {
         let mine = current();
         assert_eq!(mine as *const _ as usize % 64, 0);
-        mine.busy.set(7);
+        let before = mine.life();
+        mine.set_life(Life::Settling);
         let address = mine as *const ThreadBlock as usize;
         std::thread::spawn(move || {
             let theirs = current();
             assert_ne!(theirs as *const ThreadBlock as usize, address);
-            assert_eq!((theirs.busy.get(), theirs.life()), (0, Life::Unknown));
+            assert!(theirs.region.get().is_null() && theirs.free_region.get().is_null());
+            assert_eq!(theirs.life(), Life::Unknown);
             assert_eq!(theirs.area.cpu_id.get(), u32::MAX);
         })
         .join()
         .unwrap();
-        assert_eq!(current().busy.replace(0), 7);
+        assert_eq!(current().life(), Life::Settling);
+        mine.set_life(before);
     }
 }
