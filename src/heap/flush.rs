@@ -23,7 +23,10 @@ impl Heap {
     pub(super) fn flush(&self, class: SizeClass, home: NodeId, block: *mut u8) {
         let seat = self.seat();
         let events = self.events(&seat);
-        let Some(region) = seat.region() else { return self.give_home(class, &mut [block]) };
+        let Some(region) = seat.region() else {
+            self.give_home(class, &mut [block]);
+            return;
+        };
         let list = ListIndex::new(home.index() ^ region.node().index(), class);
         // The thread may have been moved to a CPU with room, or have no rseq among others that have.
         if seat.push_batch(list, &[block]) == 1 {
@@ -34,8 +37,8 @@ impl Heap {
         if seat.push_batch(list, &[block]) == 1 {
             return;
         }
-        self.give_home(class, seat.pop_batch(list, batch).blocks());
-        events.count(if list.is_outbox() { Event::FlushOutbox } else { Event::FlushSlabs });
+        let went = self.give_home(class, seat.pop_batch(list, batch).blocks());
+        events.count(if list.is_outbox() { Event::FlushOutbox } else { went });
         if seat.push_batch(list, &[block]) == 0 {
             self.give_home(class, &mut [block]);
         }
@@ -60,10 +63,10 @@ impl Heap {
         new.batch().min(has.div_ceil(2)).max(1)
     }
 
-    /// Gives blocks of `class`, all of one home node, back to that node. Aborts the process if one of
-    /// them is no block of that class.
-    pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) {
-        let Some(first) = blocks.first() else { return };
+    /// Gives blocks of `class`, all of one home node, back to that node; says where they went. Aborts the
+    /// process if one of them is no block of that class.
+    pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) -> Event {
+        let Some(first) = blocks.first() else { return Event::FlushSlabs };
         let Some(home) = self.space.node_of(first.addr()) else { corruption::foreign(*first) };
         for block in blocks.iter() {
             match self.space.place(block.addr()) {
@@ -78,9 +81,10 @@ impl Heap {
         if blocks.len() >= LEAST_TRANSFER
             && pool.node.transfer.push(&pool.parcels(), self.settings.transfer, class, blocks)
         {
-            return;
+            return Event::FlushTransfer;
         }
         self.give_to_slabs(class, home, blocks);
+        Event::FlushSlabs
     }
 
     /// Gives blocks of `class` on `home` back to their slabs; sorts them.

@@ -96,7 +96,9 @@ impl Heap {
 
     /// Gives back everything that a region holds, which the caller owns.
     fn empty_region(&self, region: Region) {
-        empty_all(region, &self.layout, |class, blocks| self.give_home(class, blocks));
+        empty_all(region, &self.layout, |class, blocks| {
+            self.give_home(class, blocks);
+        });
         for class in SizeClass::all() {
             self.let_go_of_held(region, class);
         }

@@ -89,10 +89,10 @@ fn single_pops_and_pushes_conserve_blocks() {
         for _ in 0..100_000 {
             // SAFETY: the table has a region with one header for every CPU and for -1 and -2.
             unsafe {
-                if let Some(b) = owned.pop() {
-                    if !push(regions, area, 0, b) {
-                        owned.push(b);
-                    }
+                if let Some(b) = owned.pop()
+                    && !push(regions, area, 0, b)
+                {
+                    owned.push(b);
                 }
                 let b = pop(regions, area, 0);
                 if !b.is_null() {
@@ -139,10 +139,10 @@ fn blocks_survive_threads_that_change_their_cpu() {
             }
             // SAFETY: as above.
             unsafe {
-                if let Some(b) = owned.pop() {
-                    if !push(regions, area, 0, b) {
-                        owned.push(b);
-                    }
+                if let Some(b) = owned.pop()
+                    && !push(regions, area, 0, b)
+                {
+                    owned.push(b);
                 }
                 let b = pop(regions, area, 0);
                 if !b.is_null() {
