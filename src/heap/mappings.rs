@@ -2,6 +2,9 @@
 //!
 //! The list is what tells such a block from a pointer that is not ours. It is a fixed array; when it
 //! is full, such a request fails.
+//!
+//! A node's range is several times its memory, so what does not fit is mostly absurd. The kernel is asked
+//! whether it can promise that much, so that such a request fails instead of the program, later.
 
 use super::{Heap, corruption};
 use crate::os::memory;
@@ -48,7 +51,7 @@ impl Heap {
         if !self.budget.take(bytes) {
             return ptr::null_mut();
         }
-        let Ok(block) = memory::map_aligned(bytes, align.max(SUPERSLAB_BYTES)) else {
+        let Ok(block) = memory::map_promised(bytes, align.max(SUPERSLAB_BYTES)) else {
             self.budget.give(bytes);
             return ptr::null_mut();
         };

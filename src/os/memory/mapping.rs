@@ -21,18 +21,27 @@ pub(super) enum Access {
     Reserved,
     /// Readable and writable memory, zeroed, backed at the first touch.
     Ready,
+    /// As `Ready`, and counted against what the kernel is willing to promise.
+    Promised,
 }
 
 impl Access {
     pub(super) const fn protection(self) -> i32 {
         match self {
             Self::Reserved => PROT_NONE,
-            Self::Ready => PROT_READ | PROT_WRITE,
+            Self::Ready | Self::Promised => PROT_READ | PROT_WRITE,
+        }
+    }
+
+    pub(super) const fn flags(self) -> i32 {
+        match self {
+            Self::Reserved | Self::Ready => LAZY,
+            Self::Promised => LAZY & !MAP_NORESERVE,
         }
     }
 }
 
-/// Flags of every mapping made here: private, backed by nothing, not counted before it is touched.
+/// Flags of a mapping: private, backed by nothing, not counted before it is touched.
 pub(super) const LAZY: i32 = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 /// Reserves `len` bytes of address space at a multiple of `align`. Nothing in it may be touched
@@ -64,9 +73,10 @@ pub fn map(len: usize) -> Result<NonNull<u8>> {
     map_below(len, PAGE_BYTES, Access::Ready, ADDRESS_LIMIT)
 }
 
-/// As [`map`], at a multiple of `align`.
-pub fn map_aligned(len: usize, align: usize) -> Result<NonNull<u8>> {
-    map_below(len, align, Access::Ready, ADDRESS_LIMIT)
+/// As [`map`], at a multiple of `align`, and only if the kernel is willing to promise that much at once:
+/// with `vm.overcommit_memory` at 0 it refuses what is more than all memory and swap of the machine.
+pub fn map_promised(len: usize, align: usize) -> Result<NonNull<u8>> {
+    map_below(len, align, Access::Promised, ADDRESS_LIMIT)
 }
 
 /// Gives the range back altogether; another mapping may appear there at any moment.
@@ -142,7 +152,7 @@ mod tests {
 
     #[test]
     fn mapped_memory_is_aligned_zero_and_writable() {
-        let base = map_aligned(4 * MIB, 2 * MIB).unwrap();
+        let base = map_promised(4 * MIB, 2 * MIB).unwrap();
         assert_eq!(base.addr().get() % (2 * MIB), 0);
         assert!(bytes(base, 4 * MIB).iter().all(|byte| *byte == 0));
         fill(base, 4 * MIB, 7);
@@ -189,9 +199,18 @@ mod tests {
             // SAFETY: passes a valid struct.
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
             assert_eq!(reserve(1 << 30, 4096), Err(Errno::ENOMEM));
-            assert_eq!(map_aligned(MIB, 1 << 30), Err(Errno::ENOMEM));
-            assert!(map_aligned(MIB, 2 * MIB).is_ok());
+            assert_eq!(map_promised(MIB, 1 << 30), Err(Errno::ENOMEM));
+            assert!(map_promised(MIB, 2 * MIB).is_ok());
         });
+    }
+
+    #[test]
+    fn the_kernel_promises_no_more_than_a_machine_can_have() {
+        // With 1 it promises anything; with 2, less than with 0.
+        let mode = fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap();
+        if mode.trim() != "1" {
+            assert_eq!(map_promised(1 << 46, 2 * MIB), Err(Errno::ENOMEM));
+        }
     }
 
     #[test]

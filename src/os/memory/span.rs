@@ -1,6 +1,6 @@
 //! Finding the place for a new mapping: aligned, and below a limit.
 
-use super::mapping::{Access, LAZY, mmap};
+use super::mapping::{Access, mmap};
 use super::unmap;
 use crate::os::errno::{Errno, Result};
 use crate::os::fault::{Call, gate};
@@ -49,7 +49,7 @@ fn map_span_below(span: usize, access: Access, limit: usize) -> Result<NonNull<u
 fn map_span(hint: *mut u8, span: usize, access: Access) -> Result<NonNull<u8>> {
     gate(Call::Mmap)?;
     // SAFETY: no MAP_FIXED: `hint` is only a wish.
-    unsafe { mmap(hint, span, access.protection(), LAZY) }
+    unsafe { mmap(hint, span, access.protection(), access.flags()) }
 }
 
 /// Cuts a fresh mapping of `span` bytes down to `len` bytes at a multiple of `align`.
