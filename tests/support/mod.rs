@@ -1,0 +1,22 @@
+//! What the integration tests share. Each test program uses a part of it.
+//!
+//! | file | what it gives |
+//! | --- | --- |
+//! | [`child`] | a process of its own for a test: by executing the test program again, or by a fork |
+//! | [`mode`] | a test in per-CPU and in per-thread mode |
+//! | [`block`] | blocks that know their owner's stamp |
+//! | [`ledger`] | who has which address: nothing is handed out twice |
+//! | [`accounts`] | nothing is lost: the books balance |
+//! | [`threads`] | threads that are really joined; CPUs |
+//! | [`rng`] | repeatable random numbers |
+//! | [`confine`] | system calls forbidden, limits set |
+#![allow(dead_code)]
+
+pub(crate) mod accounts;
+pub(crate) mod block;
+pub(crate) mod child;
+pub(crate) mod confine;
+pub(crate) mod ledger;
+pub(crate) mod mode;
+pub(crate) mod rng;
+pub(crate) mod threads;
