@@ -9,6 +9,7 @@ use crate::{
     all::AllArgs,
     allocator::Allocator,
     harness::{build, launch::Launcher, options::HarnessArgs, rounds::run_all},
+    machine::Machine,
     report::Report,
     workload::{
         BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
@@ -124,8 +125,12 @@ fn run(line: &Line) -> Result<()> {
     let launcher = Launcher::new(options.timeout_s)?;
     build::children(&launcher.folder)?;
     let versions = launcher.versions(&options.allocators)?;
+    let machine = Machine::here();
+    if machine.is_busy() {
+        eprintln!("note: the load is {} already; figures from a busy machine are noise", machine.load);
+    }
     let rows = run_all(&cases, &options, |allocator, case| launcher.run(allocator, &case.job))?;
-    let report = Report::new(line.experiment.name(), &options, versions, rows);
+    let report = Report::new(line.experiment.name(), &options, machine, versions, rows);
     match line.experiment {
         Experiment::All(_) => report.publish_comparison(&line.harness.output),
         _ => report.publish(&line.harness.output),

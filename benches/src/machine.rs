@@ -17,6 +17,8 @@ pub struct Machine {
     pub kernel: String,
     /// The kernel's mode of transparent huge pages.
     pub transparent_huge_pages: String,
+    /// Processes that ran or wanted to, on average over the minute before.
+    pub load: f64,
 }
 
 impl Machine {
@@ -30,16 +32,22 @@ impl Machine {
                 .map_or(0, |kib| kib >> 10),
             kernel: line("/proc/sys/kernel/osrelease"),
             transparent_huge_pages: chosen(&line("/sys/kernel/mm/transparent_hugepage/enabled")),
+            load: line("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
         }
     }
 
     /// One line for headings.
     pub fn summary(&self) -> String {
-        let Self { processor, cpus, memory_mib, kernel, transparent_huge_pages } = self;
+        let Self { processor, cpus, memory_mib, kernel, transparent_huge_pages, .. } = self;
         format!(
             "{processor}, {cpus} CPUs, {memory_mib} MiB, Linux {kernel}, \
              transparent huge pages: {transparent_huge_pages}"
         )
+    }
+
+    /// Whether other programs were busy enough to disturb the figures.
+    pub fn is_busy(&self) -> bool {
+        self.load > 0.3 * f64::from(self.cpus)
     }
 }
 

@@ -33,6 +33,9 @@ impl Metric {
     /// Operations per microsecond, an operation being one call of `alloc` or `dealloc`.
     pub const THROUGHPUT: Self = Self::higher("mops", "Mops/s");
 
+    /// CPU time per operation: for comparisons on a busy machine.
+    pub const CPU_TIME: Self = Self::lower("cpu_ns", "CPU ns/op").unranked();
+
     /// The most resident memory of the process at any time.
     pub const RSS_PEAK: Self = Self::lower("rss_peak_mib", "peak MiB");
 

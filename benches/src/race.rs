@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::time::ClockId;
+
 /// What the threads did together.
 #[derive(Clone, Copy, Debug)]
 pub struct Lap {
@@ -17,6 +19,8 @@ pub struct Lap {
     pub operations: u64,
     /// From the first start to the last end.
     pub elapsed: Duration,
+    /// CPU time of all threads together.
+    pub cpu: Duration,
 }
 
 impl Lap {
@@ -28,6 +32,12 @@ impl Lap {
     /// Nanoseconds per operation.
     pub fn nanoseconds(&self) -> f64 {
         self.elapsed.as_secs_f64() * 1e9 / self.operations as f64
+    }
+
+    /// Nanoseconds of CPU time per operation: steadier than the others on a busy machine, but
+    /// blind to waiting.
+    pub fn cpu_nanoseconds(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e9 / self.operations as f64
     }
 }
 
@@ -44,21 +54,38 @@ pub fn race<State>(
     let one = |index| {
         let mut state = prepare(index);
         line.wait();
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), cpu_time());
         let operations = run(&mut state);
-        let ended = Instant::now();
+        let (ended, cpu) = (Instant::now(), cpu_time().saturating_sub(cpu_begun));
         line.wait();
         finish(state);
-        (operations, begun, ended)
+        Leg { operations, begun, ended, cpu }
     };
-    let laps: Vec<_> = thread::scope(|scope| {
+    let legs: Vec<Leg> = thread::scope(|scope| {
         let one = &one;
         let racing: Vec<_> = (0..threads).map(|index| scope.spawn(move || one(index))).collect();
         racing.into_iter().map(|thread| thread.join().expect("a bench thread panicked")).collect()
     });
-    let begun = laps.iter().map(|&(_, begun, _)| begun).min().expect("at least one thread");
-    let ended = laps.iter().map(|&(_, _, ended)| ended).max().expect("at least one thread");
-    Lap { operations: laps.iter().map(|&(operations, ..)| operations).sum(), elapsed: ended - begun }
+    let begun = legs.iter().map(|leg| leg.begun).min().expect("at least one thread");
+    let ended = legs.iter().map(|leg| leg.ended).max().expect("at least one thread");
+    Lap {
+        operations: legs.iter().map(|leg| leg.operations).sum(),
+        elapsed: ended - begun,
+        cpu: legs.iter().map(|leg| leg.cpu).sum(),
+    }
+}
+
+/// One thread's part of a [`Lap`].
+struct Leg {
+    operations: u64,
+    begun: Instant,
+    ended: Instant,
+    cpu: Duration,
+}
+
+/// The CPU time of this thread since its start.
+fn cpu_time() -> Duration {
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or(Duration::ZERO, Duration::from)
 }
 
 /// Splits `total` over `threads`: the share of thread `index`.
@@ -90,6 +117,7 @@ mod tests {
             |_| assert_eq!(run.load(Ordering::SeqCst), 4),
         );
         assert_eq!(lap.operations, 6);
+        assert!(lap.elapsed > Duration::ZERO);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! numaslab takes no part, the column is missing. The means below the table are geometric, over all
 //! lines in which both have a figure.
 
-use std::fmt::Write;
+use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Report, table::show};
 use crate::{allocator::Allocator, harness::rounds::Row, outcome::Metric, stats::geometric_mean};
@@ -53,127 +53,92 @@ pub(super) fn markdown(report: &Report) -> String {
     let peers: Vec<Allocator> =
         everyone.iter().copied().filter(|&allocator| allocator != Allocator::Numaslab).collect();
     let lines = lines(report);
-    let mut text = String::new();
-    write_head(&mut text, &everyone);
-    for line in &lines {
-        write_line(&mut text, line, &everyone, &peers);
-    }
-    text.push('\n');
-    write_means(&mut text, &lines, &everyone, &peers);
-    text
+    format!("{}\n\n{}\n", figures_table(&lines, &everyone, &peers), means_table(&lines, &everyone, &peers))
 }
 
 fn lines(report: &Report) -> Vec<Line<'_>> {
-    let of_row = |row: &'_ Row| row.metrics.iter().map(|metric| metric.ranked).collect::<Vec<_>>();
-    let numbered = report.rows.iter().flat_map(|row| {
-        of_row(row).into_iter().enumerate().filter(|&(_, ranked)| ranked).map(move |(at, _)| Line { row, at })
-    });
-    numbered.collect()
-}
-
-fn write_head(text: &mut String, everyone: &[Allocator]) {
-    text.push_str("| workload |");
-    for allocator in everyone {
-        // Writing to a string can't fail.
-        let _ = write!(text, " {allocator} |");
-    }
-    text.push_str(" ceiling | best peer |");
-    let with_subject = everyone.contains(&Allocator::Numaslab);
-    text.push_str(if with_subject { " x best |\n" } else { "\n" });
-    let numbers = everyone.len() + 1;
-    let _ = writeln!(
-        text,
-        "| --- |{} --- |{}",
-        " ---: |".repeat(numbers),
-        if with_subject { " ---: |" } else { "" }
-    );
-}
-
-fn write_line(text: &mut String, line: &Line<'_>, everyone: &[Allocator], peers: &[Allocator]) {
-    let _ = write!(text, "| {} |", line.label());
-    for &allocator in everyone.iter().chain([&Allocator::Ceiling]) {
-        let _ = write!(text, " {} |", show(line.median(allocator)));
-    }
-    let best = line.best(peers);
-    let _ = write!(text, " {} |", best.map_or("-", Allocator::name));
-    if everyone.contains(&Allocator::Numaslab) {
-        let ratio = best.and_then(|best| line.ratio(Allocator::Numaslab, best));
-        let _ = write!(text, " {} |", show(ratio));
-    }
-    text.push('\n');
-}
-
-/// Each allocator's mean against the best peer and against TCMalloc, or whoever takes part.
-fn write_means(text: &mut String, lines: &[Line<'_>], everyone: &[Allocator], peers: &[Allocator]) {
-    let yardsticks = [Allocator::Tcmalloc, Allocator::Mimalloc, Allocator::Glibc];
-    text.push_str("| geometric mean over all lines |");
-    everyone.iter().for_each(|allocator| {
-        let _ = write!(text, " {allocator} |");
-    });
-    let _ = writeln!(text, "\n| --- |{}", " ---: |".repeat(everyone.len()));
-    let mut write_mean = |name: String, other: &dyn Fn(&Line<'_>) -> Option<Allocator>| {
-        let _ = write!(text, "| {name} |");
-        for &allocator in everyone {
-            let ratios: Vec<f64> =
-                lines.iter().filter_map(|line| line.ratio(allocator, other(line)?)).collect();
-            let _ = write!(text, " {} |", show(geometric_mean(&ratios)));
-        }
-        text.push('\n');
+    let ranked = |row: &'_ Row| {
+        let numbered = row.metrics.iter().enumerate().filter(|(_, metric)| metric.ranked);
+        numbered.map(|(at, _)| at).collect::<Vec<_>>()
     };
-    write_mean("x best peer of the line".to_owned(), &|line| line.best(peers));
-    for yardstick in yardsticks.into_iter().filter(|yardstick| everyone.contains(yardstick)) {
-        write_mean(format!("x {yardstick}"), &|_| Some(yardstick));
+    let of_row = |row| ranked(row).into_iter().map(move |at| Line { row, at });
+    report.rows.iter().flat_map(of_row).collect()
+}
+
+/// A line per ranked figure.
+fn figures_table(lines: &[Line<'_>], everyone: &[Allocator], peers: &[Allocator]) -> Table {
+    let with_subject = everyone.contains(&Allocator::Numaslab);
+    let mut header = vec!["workload".to_owned()];
+    header.extend(everyone.iter().map(Allocator::to_string));
+    header.extend(["ceiling", "best peer"].map(str::to_owned));
+    if with_subject {
+        header.push("x best".to_owned());
     }
+    let mut table = new_table(header);
+    for line in lines {
+        let mut cells = vec![line.label()];
+        let figures = everyone.iter().chain([&Allocator::Ceiling]);
+        cells.extend(figures.map(|&allocator| show(line.median(allocator))));
+        let best = line.best(peers);
+        cells.push(best.map_or("-", Allocator::name).to_owned());
+        if with_subject {
+            cells.push(show(best.and_then(|best| line.ratio(Allocator::Numaslab, best))));
+        }
+        table.add_row(cells);
+    }
+    table
+}
+
+/// Each allocator's mean against the best peer of each line, and against some allocators.
+fn means_table(lines: &[Line<'_>], everyone: &[Allocator], peers: &[Allocator]) -> Table {
+    let mut header = vec!["geometric mean over all lines".to_owned()];
+    header.extend(everyone.iter().map(Allocator::to_string));
+    let mut table = new_table(header);
+    let mut add_mean = |name: String, other: &dyn Fn(&Line<'_>) -> Option<Allocator>| {
+        let mean = |&allocator: &Allocator| {
+            let ratios = lines.iter().filter_map(|line| line.ratio(allocator, other(line)?));
+            show(geometric_mean(&ratios.collect::<Vec<_>>()))
+        };
+        table.add_row([name].into_iter().chain(everyone.iter().map(mean)));
+    };
+    add_mean("x best peer of the line".to_owned(), &|line| line.best(peers));
+    for yardstick in [Allocator::Tcmalloc, Allocator::Mimalloc, Allocator::Glibc] {
+        if everyone.contains(&yardstick) {
+            add_mean(format!("x {yardstick}"), &|_| Some(yardstick));
+        }
+    }
+    table
+}
+
+/// A table that is valid Markdown, numbers to the right.
+fn new_table(header: Vec<String>) -> Table {
+    let columns = header.len();
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1).take(columns - 1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::{harness::rounds::AllocatorResult, machine::Machine, resources::Resources, stats::Summary};
+    use crate::report::testing::report;
 
-    fn result(allocator: Allocator, figures: &[f64]) -> AllocatorResult {
-        AllocatorResult {
-            allocator,
-            figures: figures.iter().map(|&figure| Summary::of(vec![figure])).collect(),
-            resources: Resources::default(),
-            mode: None,
-            failures: Vec::new(),
-        }
-    }
-
-    fn report() -> Report {
-        let time = Metric::lower("ns", "ns");
-        let row = Row {
-            label: "pair".to_owned(),
-            series: "pair".to_owned(),
-            threads: None,
-            metrics: vec![Metric::THROUGHPUT, time, time.unranked()],
-            results: vec![
-                result(Allocator::Numaslab, &[300.0, 1.0, 0.0]),
-                result(Allocator::Glibc, &[100.0, 8.0, 0.0]),
-                result(Allocator::Mimalloc, &[200.0, 2.0, 0.0]),
-            ],
-        };
-        let who = [Allocator::Numaslab, Allocator::Glibc, Allocator::Mimalloc];
-        Report {
-            experiment: "all".to_owned(),
-            date: String::new(),
-            program: String::new(),
-            machine: Machine::here(),
-            versions: who.map(|who| (who, String::new())).into_iter().collect::<BTreeMap<_, _>>(),
-            baseline: Allocator::Mimalloc,
-            rounds: 1,
-            rows: vec![row],
-        }
+    /// The cells of the line that begins with `label`.
+    fn cells(text: &str, label: &str) -> Vec<String> {
+        let line = text.lines().find(|line| line.starts_with(&format!("| {label}"))).expect(label);
+        line.split('|').map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect()
     }
 
     #[test]
     fn each_ranked_figure_has_a_line_with_the_ratio_to_the_best_peer() {
         let text = markdown(&report());
-        assert!(text.contains("| pair: Mops/s | 300.0 | 100.0 | 200.0 | - | mimalloc | 1.50 |"), "{text}");
-        assert!(text.contains("| pair: ns | 1.00 | 8.00 | 2.00 | - | mimalloc | 2.00 |"), "{text}");
+        let line = cells(&text, "pair: Mops/s");
+        assert_eq!(line[1..], ["300.0", "100.0", "200.0", "-", "mimalloc", "1.50"]);
+        let line = cells(&text, "pair: ns");
+        assert_eq!(line[1..], ["1.00", "8.00", "2.00", "-", "mimalloc", "2.00"]);
         assert_eq!(text.matches("| pair: ").count(), 2);
     }
 
@@ -181,7 +146,7 @@ mod tests {
     fn means_are_geometric_and_above_one_is_better() {
         let text = markdown(&report());
         // Against glibc: 3 and 8 for numaslab, 2 and 4 for mimalloc.
-        assert!(text.contains("| x glibc | 4.90 | 1.00 | 2.83 |"), "{text}");
-        assert!(text.contains("| x best peer of the line | 1.73 |"), "{text}");
+        assert_eq!(cells(&text, "x glibc")[1..], ["4.90", "1.00", "2.83"]);
+        assert_eq!(cells(&text, "x best peer of the line")[1], "1.73");
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 mod comparison;
 mod picture;
 mod table;
+#[cfg(test)]
+mod testing;
 
 /// An experiment with everything a reader needs.
 #[derive(Debug, Serialize)]
@@ -29,7 +31,7 @@ pub struct Report {
     pub date: String,
     /// The version of this program.
     pub program: String,
-    /// Where it ran.
+    /// Where it ran, as it was before the first run.
     pub machine: Machine,
     /// The version of everyone who took part.
     pub versions: BTreeMap<Allocator, String>,
@@ -46,6 +48,7 @@ impl Report {
     pub fn new(
         experiment: &str,
         options: &Options,
+        machine: Machine,
         versions: BTreeMap<Allocator, String>,
         rows: Vec<Row>,
     ) -> Self {
@@ -53,7 +56,7 @@ impl Report {
             experiment: experiment.to_owned(),
             date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             program: format!("numaslab-bench {}", env!("CARGO_PKG_VERSION")),
-            machine: Machine::here(),
+            machine,
             versions,
             baseline: options.baseline,
             rounds: options.rounds,

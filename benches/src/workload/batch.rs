@@ -112,7 +112,7 @@ impl Workload for Batch {
             },
             drop,
         );
-        figures([(TIME, lap.nanoseconds())])
+        figures([(TIME, lap.nanoseconds()), (Metric::CPU_TIME, lap.cpu_nanoseconds())])
     }
 }
 

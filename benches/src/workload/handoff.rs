@@ -107,18 +107,21 @@ impl Workload for Handoff {
             },
             drop,
         );
-        figures([(Metric::THROUGHPUT, lap.mops())])
+        figures([(Metric::THROUGHPUT, lap.mops()), (Metric::CPU_TIME, lap.cpu_nanoseconds())])
     }
 }
 
 /// Room for a batch of blocks.
 type Tray<A> = Vec<Block<A>>;
 
+/// Both ends of a channel.
+type Channel<T> = (Sender<T>, Receiver<T>);
+
 /// What producers and consumers share.
 struct Belt<A> {
     /// Full trays; `None` tells one consumer that no more will come.
-    full: (Sender<Option<Tray<A>>>, Receiver<Option<Tray<A>>>),
-    empty: (Sender<Tray<A>>, Receiver<Tray<A>>),
+    full: Channel<Option<Tray<A>>>,
+    empty: Channel<Tray<A>>,
     /// Producers still at work. The last one to subtract itself tells the consumers; the channel
     /// orders that message, so Relaxed is enough.
     producing: AtomicU32,

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// How many threads a run started, the first ones included.
-const GENERATIONS: Metric = Metric::higher("generations", "threads started");
+const GENERATIONS: Metric = Metric::higher("generations", "threads started").unranked();
 
 /// A thread looks at the stop flag every so many replacements.
 const STRIDE: u32 = 256;

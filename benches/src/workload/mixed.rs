@@ -129,7 +129,7 @@ impl Workload for Mixed {
                 thread.slots.into_iter().flatten().for_each(|block| block.give_back(heap));
             },
         );
-        figures([(Metric::THROUGHPUT, lap.mops())])
+        figures([(Metric::THROUGHPUT, lap.mops()), (Metric::CPU_TIME, lap.cpu_nanoseconds())])
     }
 }
 

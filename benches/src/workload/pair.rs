@@ -91,7 +91,7 @@ impl Workload for Pair {
             },
             drop,
         );
-        figures([(TIME, lap.nanoseconds())])
+        figures([(TIME, lap.nanoseconds()), (Metric::CPU_TIME, lap.cpu_nanoseconds())])
     }
 }
 

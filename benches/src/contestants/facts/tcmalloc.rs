@@ -11,7 +11,7 @@ unsafe extern "C" {
 
 /// From the lock file: of the crate that contains Google's sources, which have no versions.
 fn version() -> String {
-    format!("(libtcmalloc-sys {})", numaslab_bench::child::locked::LIBTCMALLOC_SYS)
+    format!("of libtcmalloc-sys {}", numaslab_bench::child::locked::LIBTCMALLOC_SYS)
 }
 
 fn mode() -> Option<String> {

@@ -1,0 +1,110 @@
+//! The picture: a panel per series with a line per allocator over the number of threads, and a
+//! panel of bars for each row that stands alone.
+
+use std::{error::Error, path::Path};
+
+use anyhow::{Result, anyhow};
+use plotters::{coord::Shift, prelude::*};
+
+use super::Report;
+use crate::{allocator::Allocator, harness::rounds::Row};
+
+mod bars;
+mod lines;
+
+/// The size of one panel in pixels.
+const PANEL: (u32, u32) = (460, 320);
+/// Panels side by side.
+const ACROSS: usize = 3;
+/// Pixels above the panels.
+const HEAD: u32 = 60;
+
+/// A part of the picture.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What plotters answers.
+type Painted = std::result::Result<(), Box<dyn Error>>;
+
+/// Draws a report.
+pub(super) fn draw(report: &Report, file: &Path) -> Result<()> {
+    let panels = panels(&report.rows);
+    let across = panels.len().clamp(2, ACROSS);
+    let down = panels.len().div_ceil(across).max(1);
+    let size = (PANEL.0 * across as u32, PANEL.1 * down as u32 + HEAD);
+    let root = SVGBackend::new(file, size).into_drawing_area();
+    paint(report, &root, &panels, (down, across)).map_err(|error| anyhow!("{error}"))
+}
+
+fn paint(report: &Report, root: &Area<'_>, panels: &[Vec<&Row>], grid: (usize, usize)) -> Painted {
+    root.fill(&WHITE)?;
+    let (head, body) = root.split_vertically(HEAD);
+    let title = format!("{}, medians of {} rounds", report.experiment, report.rounds);
+    head.draw(&Text::new(title, (12, 8), ("sans-serif", 20)))?;
+    head.draw(&Text::new(report.machine.summary(), (12, 36), ("sans-serif", 12)))?;
+    for (rows, area) in panels.iter().zip(body.split_evenly(grid)) {
+        match rows[0].threads {
+            Some(_) => lines::paint(rows, &area)?,
+            None => bars::paint(rows[0], &area)?,
+        }
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// The rows of each panel: those over threads by series, the others one by one.
+fn panels(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut panels: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        let together = |panel: &&mut Vec<&Row>| {
+            row.threads.and(panel[0].threads).is_some() && panel[0].series == row.series
+        };
+        match panels.iter_mut().find(together) {
+            Some(panel) => panel.push(row),
+            None => panels.push(vec![row]),
+        }
+    }
+    panels
+}
+
+/// Everyone who may be in a picture, in the order of the legend.
+fn everyone() -> impl Iterator<Item = Allocator> {
+    Allocator::ALL.into_iter().chain([Allocator::Ceiling])
+}
+
+fn colour(allocator: Allocator) -> RGBColor {
+    let (red, green, blue) = allocator.colour();
+    RGBColor(red, green, blue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{outcome::Metric, report::testing};
+
+    #[test]
+    fn series_share_a_panel_and_others_have_their_own() {
+        let mut rows = vec![testing::row(); 5];
+        for (row, (series, threads)) in
+            rows.iter_mut().zip([("a", Some(1)), ("b", Some(1)), ("a", Some(2)), ("c", None), ("c", None)])
+        {
+            row.series = series.to_owned();
+            row.threads = threads;
+        }
+        let sizes: Vec<usize> = panels(&rows).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn pictures_name_everyone_who_took_part() {
+        let mut report = testing::report();
+        let mut scaling = report.rows[0].clone();
+        scaling.threads = Some(1);
+        report.rows.push(scaling);
+        let file = std::env::temp_dir().join(format!("numaslab-bench-{}.svg", std::process::id()));
+        draw(&report, &file).expect("draws");
+        let svg = std::fs::read_to_string(&file).expect("written");
+        std::fs::remove_file(&file).expect("was there");
+        for part in ["numaslab", "glibc", "mimalloc", Metric::THROUGHPUT.title, "threads"] {
+            assert!(svg.contains(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Runs every subcommand with tiny parameters and looks at what it leaves behind. No speed is
+//! asserted: that some figure is there and positive is all that a test can say.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// Runs the bench program. Without cargo's variables it takes the children as they are.
+fn bench(arguments: &[&str], output: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_numaslab-bench"))
+        .args(arguments)
+        .args(["--rounds", "2", "--output"])
+        .arg(output)
+        .env_remove("CARGO")
+        .output()
+        .expect("the bench program starts")
+}
+
+/// A folder of this test run, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("smoke-{name}")))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs an experiment and checks its report; returns the parsed JSON.
+fn report(line: &str) -> Value {
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let name = arguments[0];
+    let folder = Folder::new(name);
+    let output = bench(&arguments, &folder.0);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{line}: {stderr}");
+    assert!(stdout.contains("glibc") && stdout.contains("mimalloc"), "{line}: {stdout}");
+    assert!(!stdout.contains("FAILED"), "{line}: {stdout}");
+    let svg = fs::read_to_string(folder.0.join(format!("{name}.svg"))).expect("a picture");
+    assert!(svg.starts_with("<svg"));
+    let json = fs::read_to_string(folder.0.join(format!("{name}.json"))).expect("a JSON file");
+    let report: Value = serde_json::from_str(&json).expect("valid JSON");
+    check_rows(&report, line);
+    report
+}
+
+fn check_rows(report: &Value, line: &str) {
+    let rows = report["rows"].as_array().expect("rows");
+    assert!(!rows.is_empty(), "{line}");
+    for row in rows {
+        let metrics = row["metrics"].as_array().expect("metrics");
+        for result in row["results"].as_array().expect("results") {
+            let label = format!("{line}: {} by {}", row["label"], result["allocator"]);
+            let figures = result["figures"].as_array().expect("figures");
+            assert_eq!(figures.len(), metrics.len(), "{label}");
+            for (metric, figure) in metrics.iter().zip(figures) {
+                // Tracing may be forbidden where the test runs.
+                if metric["name"] == "system_calls" && figure.is_null() {
+                    continue;
+                }
+                assert_eq!(figure["samples"].as_array().map(Vec::len), Some(2), "{label}");
+                assert!(figure["median"].as_f64() >= Some(0.0), "{label}");
+            }
+            assert!(figures[0]["median"].as_f64() > Some(0.0), "{label}");
+            assert!(result["resources"]["rss_peak_kib"].as_u64() > Some(0), "{label}");
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn larson_reports_every_thread_count() {
+    let report = report("larson --threads 1,3 --blocks 50 --passes 2 --generations 3");
+    let threads: Vec<_> =
+        report["rows"].as_array().expect("rows").iter().map(|row| &row["threads"]).collect();
+    assert_eq!(threads, [1, 3]);
+    assert_eq!(report["rows"][1]["results"][0]["figures"][1]["median"], 9.0, "threads started");
+    assert!(report["versions"]["mimalloc"].as_str().expect("a version").starts_with("3."));
+}
+
+#[test]
+fn mixed_has_the_ceiling() {
+    let report = report("mixed --threads 1 --sizes 16-64,1KiB-2KiB --slots 20 --iterations 2000");
+    for row in report["rows"].as_array().expect("rows") {
+        let allocators: Vec<_> =
+            row["results"].as_array().expect("results").iter().map(|result| &result["allocator"]).collect();
+        assert!(allocators.contains(&&Value::from("ceiling")));
+    }
+}
+
+#[test]
+fn the_other_experiments_run() {
+    for line in [
+        "handoff --teams 2+1 --blocks 1000 --batch 8 --depth 2",
+        "threads --threads 20 --turns 2 --burst 5",
+        "battle --blocks 1000 --rest 0",
+        "batch --batch 100 --batches 3",
+        "pair --pairs 1000",
+        "churn --lanes 1,2 --operations 50 --threads 4",
+        "false-sharing --threads 1,2 --blocks 10 --writes 10",
+        "std --vec-mib 1 --vecs 1 --map-operations 100 --keys 10 --strings 100",
+        "startup --executions 2",
+        "latency --threads 1,2 --iterations 2000",
+    ] {
+        report(line);
+    }
+}
+
+#[test]
+fn wrong_options_end_with_a_message_and_no_report() {
+    let folder = Folder::new("wrong");
+    for (line, complaint) in [
+        (&["larson", "--allocators", "glibc", "--baseline", "mimalloc"][..], "does not take part"),
+        (&["larson", "--threads", "none"], "invalid value 'none'"),
+        (&["larson", "--allocators", "ceiling"], "takes part by itself"),
+    ] {
+        let output = bench(line, &folder.0);
+        assert!(!output.status.success());
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(complaint), "{stderr}");
+    }
+    assert!(!folder.0.exists());
+}
+
+#[test]
+fn a_child_started_by_hand_says_so() {
+    let output = Command::new(env!("CARGO_BIN_EXE_numaslab-bench-glibc")).output().expect("it starts");
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("not by hand"));
+}
