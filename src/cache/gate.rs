@@ -4,7 +4,6 @@
 //! against a limit. Before start, in fallback mode, and for frees on machines with several nodes, the
 //! limit is -1 and every size is beyond it.
 
-use super::layout::ListIndex;
 use crate::rseq::{self, Area, Regions};
 use crate::size_class::{SizeClass, TINY_MAX};
 use crate::sync::{AtomicIsize, AtomicPtr, Ordering};
@@ -121,31 +120,4 @@ pub(crate) unsafe fn push(class: SizeClass, block: *mut u8) -> bool {
 pub(crate) unsafe fn push_homed(class: SizeClass, home: usize, block: *mut u8) -> bool {
     // SAFETY: as in `pop`; homes are below the number of slots.
     unsafe { rseq::push_homed(regions(), area(), class.index(), home, block) }
-}
-
-/// Takes up to `want` blocks off a list of this CPU's region to `out`; returns how many.
-///
-/// # Safety
-/// As [`pop`]; `out` has room for `want` pointers.
-pub(crate) unsafe fn pop_batch(list: ListIndex, out: *mut *mut u8, want: usize) -> usize {
-    // SAFETY: as in `pop`.
-    unsafe { rseq::pop_batch(regions(), area(), list.index(), out, want) }
-}
-
-/// Puts blocks on a list, if this CPU's region is still `region`; returns how many.
-///
-/// # Safety
-/// As [`pop`]; the blocks are not in use and belong on that list.
-pub(crate) unsafe fn push_batch(region: *mut u8, list: ListIndex, blocks: &[*mut u8]) -> usize {
-    // SAFETY: as in `pop`.
-    unsafe { rseq::push_batch(regions(), area(), region, list.index(), blocks) }
-}
-
-/// Exchanges a header, if this CPU's region is still `region`.
-///
-/// # Safety
-/// As [`pop`]; the cells of the new header belong to that list.
-pub(crate) unsafe fn exchange_header(region: *mut u8, list: ListIndex, old: u32, new: u32) -> bool {
-    // SAFETY: as in `pop`.
-    unsafe { rseq::exchange_header(regions(), area(), region, list.index(), old, new) }
 }

@@ -32,7 +32,10 @@ impl Region {
     pub(crate) unsafe fn new(start: NonNull<u8>, node: NodeId) -> Self {
         // SAFETY: inside the memory that the caller gives.
         let region = Self(unsafe { start.add(CONTROL_BYTES) });
-        region.set_node(node);
+        // The memory says node 0 already; it is left untouched for a CPU that may never be used.
+        if node != NodeId::ZERO {
+            region.set_node(node);
+        }
         region
     }
 

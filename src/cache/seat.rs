@@ -4,18 +4,18 @@
 //! CPU's seat name its region and do nothing if the thread is elsewhere by then.
 
 use super::control::Control;
-use super::gate;
 use super::layout::ListIndex;
 use super::per_thread::Busy;
 use super::region::Region;
 use crate::pool::batch::Batch;
+use crate::rseq::{self, Area, Regions};
 use crate::units::NodeId;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seat {
     /// The region of the CPU on which the thread was a moment ago.
-    Cpu(Region),
+    Cpu(CpuSeat),
     /// The thread's own region.
     Thread(Region),
     /// No cache: the region is revoked, the thread is ending or inside its cache (this is a signal
@@ -23,11 +23,30 @@ pub(crate) enum Seat {
     Bare(NodeId),
 }
 
+/// A seat at a CPU's region. Does not go through the gate, which may not be open yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuSeat {
+    region: Region,
+    regions: Regions,
+    area: Area,
+}
+
+impl CpuSeat {
+    /// A seat at `region`.
+    ///
+    /// # Safety
+    /// `regions` and `area` satisfy [`rseq::pop`] for ever, with lists for all classes.
+    pub(crate) unsafe fn new(region: Region, regions: Regions, area: Area) -> Self {
+        Self { region, regions, area }
+    }
+}
+
 impl Seat {
     /// The node of which memory should come.
     pub(crate) fn node(&self) -> NodeId {
         match self {
-            Self::Cpu(region) | Self::Thread(region) => region.node(),
+            Self::Cpu(seat) => seat.region.node(),
+            Self::Thread(region) => region.node(),
             Self::Bare(node) => *node,
         }
     }
@@ -35,7 +54,8 @@ impl Seat {
     /// The region, if there is one.
     pub(crate) fn region(&self) -> Option<Region> {
         match self {
-            Self::Cpu(region) | Self::Thread(region) => Some(*region),
+            Self::Cpu(seat) => Some(seat.region),
+            Self::Thread(region) => Some(*region),
             Self::Bare(_) => None,
         }
     }
@@ -50,10 +70,12 @@ impl Seat {
     pub(crate) fn pop_batch(&self, list: ListIndex, want: usize) -> Batch {
         let mut batch = Batch::new();
         match self {
-            // SAFETY: a CPU seat exists only after the gate was opened; the section writes as many
-            // blocks as it says.
-            Self::Cpu(_) => unsafe {
-                batch.fill(want, |cells, most| gate::pop_batch(list, cells, most));
+            // SAFETY: who made the seat promised what the sections need; they write as many blocks as
+            // they say.
+            Self::Cpu(seat) => unsafe {
+                batch.fill(want, |cells, most| {
+                    rseq::pop_batch(seat.regions, seat.area, list.index(), cells, most)
+                });
             },
             Self::Thread(_) => {
                 if let Some(busy) = Busy::enter() {
@@ -69,7 +91,9 @@ impl Seat {
     pub(crate) fn push_batch(&self, list: ListIndex, blocks: &[*mut u8]) -> usize {
         match self {
             // SAFETY: as above; the caller owns the blocks.
-            Self::Cpu(region) => unsafe { gate::push_batch(region.base(), list, blocks) },
+            Self::Cpu(seat) => unsafe {
+                rseq::push_batch(seat.regions, seat.area, seat.region.base(), list.index(), blocks)
+            },
             Self::Thread(_) => Busy::enter().map_or(0, |busy| busy.push_batch(list, blocks)),
             Self::Bare(_) => 0,
         }
@@ -79,7 +103,9 @@ impl Seat {
     pub(crate) fn exchange_header(&self, list: ListIndex, old: u32, new: u32) -> bool {
         match self {
             // SAFETY: as above; the header comes from the layout.
-            Self::Cpu(region) => unsafe { gate::exchange_header(region.base(), list, old, new) },
+            Self::Cpu(seat) => unsafe {
+                rseq::exchange_header(seat.regions, seat.area, seat.region.base(), list.index(), old, new)
+            },
             Self::Thread(_) => Busy::enter().is_some_and(|busy| busy.exchange_header(list, old, new)),
             Self::Bare(_) => false,
         }

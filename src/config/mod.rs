@@ -59,12 +59,12 @@ impl Config {
         Self::of(Profile::Balanced)
     }
 
-    /// The bytes of blocks that one CPU may cache. Balanced: 2 MiB.
+    /// The bytes of blocks that one CPU may cache. Balanced: 4 MiB.
     pub const fn with_cpu_cache_bytes(self, bytes: usize) -> Self {
         Self { cpu_cache_bytes: bytes, ..self }
     }
 
-    /// The bytes of blocks that one thread may cache where there is no rseq. Balanced: 256 KiB.
+    /// The bytes of blocks that one thread may cache where there is no rseq. Balanced: 1 MiB.
     pub const fn with_thread_cache_bytes(self, bytes: usize) -> Self {
         Self { thread_cache_bytes: bytes, ..self }
     }

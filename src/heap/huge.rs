@@ -12,9 +12,10 @@ use crate::sync::Ordering;
 use crate::units::{NodeId, SUPERSLAB_BYTES, SUPERSLAB_SHIFT};
 use core::ptr::{self, NonNull};
 
-/// SuperSlabs that a block of `size` bytes takes; `None` if that is beyond any address space.
+/// SuperSlabs that a block of `size` bytes takes, one at least; `None` if that is beyond any address
+/// space.
 fn superslabs(size: usize) -> Option<usize> {
-    Some(size.checked_add(SUPERSLAB_BYTES - 1)? >> SUPERSLAB_SHIFT)
+    Some(size.max(1).checked_add(SUPERSLAB_BYTES - 1)? >> SUPERSLAB_SHIFT)
 }
 
 impl Heap {

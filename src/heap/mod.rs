@@ -185,12 +185,12 @@ pub(crate) unsafe fn release(block: *mut u8, size: usize, align: usize) {
     }
     let class = SizeClass::of(size);
     let Some(home) = heap.space.node_of(block.addr()) else { corruption::foreign(block) };
-    let pushed = match heap.cache_mode {
-        // SAFETY: in this mode the gate was opened; the caller gives up the block.
-        CacheMode::PerCpu { .. } if heap.nodes == 1 => unsafe { gate::push(class, block) },
+    let pushed = match heap.nodes {
+        _ if !gate::is_open() => per_thread::push(class, home.index(), block),
+        // SAFETY: the gate is open; the caller gives up the block.
+        1 => unsafe { gate::push(class, block) },
         // SAFETY: likewise.
-        CacheMode::PerCpu { .. } => unsafe { gate::push_homed(class, home.index(), block) },
-        CacheMode::PerThread(_) => per_thread::push(class, home.index(), block),
+        _ => unsafe { gate::push_homed(class, home.index(), block) },
     };
     if !pushed {
         heap.flush(class, home, block);

@@ -56,7 +56,7 @@ impl Heap {
     /// done.
     fn resize_huge(&self, block: *mut u8, size: Resize) -> Option<*mut u8> {
         let node = self.space.node_of(block.addr())?;
-        let units = |bytes: usize| bytes.div_ceil(SUPERSLAB_BYTES);
+        let units = |bytes: usize| bytes.max(1).div_ceil(SUPERSLAB_BYTES);
         let (old, new) = (self.huge_run(node, block, units(size.old))?, units(size.new));
         if new > old.len {
             return match self.grow_in_place(node, old, new) {

@@ -2,7 +2,7 @@
 
 use super::{CacheMode, Heap};
 use crate::cache::control::{Event, Events};
-use crate::cache::seat::Seat;
+use crate::cache::seat::{CpuSeat, Seat};
 use crate::os::cpu;
 use crate::rseq::area::{self, Owner};
 use crate::rseq::thread_block::{self, Life};
@@ -20,8 +20,11 @@ impl Heap {
     fn cpu_seat(&self) -> Seat {
         let id = area::cpu_id(self.area).or_else(|| self.register());
         let Some(cpu) = id.map(CpuId) else { return self.thread_seat() };
-        match self.per_cpu.as_ref().and_then(|all| all.in_use(cpu)) {
-            Some(region) => Seat::Cpu(region),
+        let all = self.per_cpu.as_ref();
+        match all.and_then(|all| all.in_use(cpu).map(|region| (all, region))) {
+            // SAFETY: the table has a region for each possible CPU and entries for -1 and -2, for ever;
+            // the area is from `rseq::area`.
+            Some((all, region)) => Seat::Cpu(unsafe { CpuSeat::new(region, all.table(), self.area) }),
             None => Seat::Bare(self.node_of_cpu(cpu)),
         }
     }

@@ -120,8 +120,8 @@ pub(crate) fn start(config: &Config) -> Option<&'static Heap> {
 fn publish(place: NonNull<Heap>, memory: NonNull<HeapMemory>) -> Option<&'static Heap> {
     // SAFETY: just written.
     let heap: &'static Heap = unsafe { place.as_ref() };
-    // Before publishing: whoever finds the heap may use the gate. Its words are the same for whoever
-    // wins but for the table, and a loser's table is opened over again below.
+    // The gate is opened after: until then others find it closed and take the slow path, which does
+    // not need it.
     match HEAP.compare_exchange(ptr::null_mut(), place.as_ptr(), Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
             open_gate(heap);

@@ -47,8 +47,7 @@ impl Pool<'_> {
             let superslab = SuperIndex(index);
             let units = self.space.superslab(superslab).units();
             units.hold();
-            if units.retire(PIECES as u32) {
-                self.unmap_superslab(superslab);
+            if self.unmap_superslab(superslab) {
                 released += SUPERSLAB_BYTES;
             } else if units.settle(0, Rest::List) == State::Listed {
                 self.list_superslab(superslab);
@@ -57,18 +56,27 @@ impl Pool<'_> {
         released
     }
 
-    /// Gives the memory of a SuperSlab that the caller owns back to the kernel, and its place back to
-    /// the range. Its pages read as zero when it is mapped again.
-    fn unmap_superslab(&self, superslab: SuperIndex) {
+    /// Gives the memory of a SuperSlab that the caller holds back to the kernel, and its place back to
+    /// the range, where everything reads as zero. `false` if a piece is in use, or the kernel keeps the
+    /// memory (because it is locked).
+    fn unmap_superslab(&self, superslab: SuperIndex) -> bool {
+        let units = self.space.superslab(superslab).units();
+        if !units.all_free(PIECES as u32) {
+            return false;
+        }
         let at = self.space.pointer(self.space.superslab_address(superslab));
-        // SAFETY: every piece was free, so nobody uses the memory. Failing (locked memory) leaves it
-        // resident, which is allowed: slabs make no promise about contents.
-        let _ = unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) };
+        // SAFETY: every piece is free and only the holder takes any, so nobody uses the memory.
+        if unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) }.is_err() {
+            return false;
+        }
+        let retired = units.retire(PIECES as u32);
+        debug_assert!(retired);
         let start = (superslab.0 - self.superslab(0).0) as usize;
         self.range().release(Run { start, len: 1 });
         self.budget.give(SUPERSLAB_BYTES);
         // Relaxed: a statistic.
         self.node.counts.superslabs.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     /// The SuperSlab with this number in the node's range.
