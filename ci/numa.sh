@@ -42,6 +42,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+need column=bsdextrautils
 plan=$(mktemp -d)
 cleanup() {
   local machines

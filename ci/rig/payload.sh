@@ -20,6 +20,7 @@ add_program() {
   [ "$(program_arch "$2")" = x86_64 ] || strip=$(program_arch "$2")-linux-gnu-strip
   "$strip" -g "$1/bin/$3" 2>/dev/null || true
   # Libraries of the C library itself are in the base image, in the version that is to be tested.
+  ! ldd "$2" 2>/dev/null | grep -q 'not found' || say "$3 needs a library that this machine does not have"
   (ldd "$2" 2>/dev/null || true) | awk '$2 == "=>" && $3 ~ /^\// &&
       $1 !~ /^(libc|libm|libpthread|libdl|librt|libutil|libresolv|libgcc_s)\.so/ { print $3 }' |
     while read -r library; do cp -L "$library" "$1/lib/"; done

@@ -2,7 +2,7 @@
 # runner.sh [TOPOLOGY] BINARY [ARGUMENT...]: runs one program in one emulated machine and passes on its output and its
 # exit status (125 if the machine did not come up or went down). As a runner for cargo:
 #
-#   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="ci/rig/runner.sh n4" cargo test -p numaslab-numa
+#   CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$PWD/ci/rig/runner.sh n4" cargo test -p numaslab-numa
 #
 # In the environment: RIG_KERNEL (6.1, 6.12, 7.2), RIG_GLIBC (2.36, 2.41), RIG_SECONDS (how long it may take), RIG_MODE
 # (shell text to run first in the machine, such as 'export NUMASLAB_RSEQ=off').
