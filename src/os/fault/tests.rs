@@ -8,7 +8,7 @@ use crate::os::memory::{self, Advice, HUGE_2M_BYTES};
 use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::testing::in_child;
 use crate::os::thread_exit::ThreadExit;
-use crate::os::{cgroup, clock, cpu, membarrier, topology};
+use crate::os::{clock, cpu, membarrier, topology};
 use crate::units::{KernelNode, MAX_CPUS, PAGE_BYTES};
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -41,7 +41,7 @@ fn make(call: Call, base: NonNull<u8>) -> Option<Result<()>> {
             Call::Clock => Ok(()),
             Call::Open | Call::Read => topology::node_free_bytes(KernelNode(0)).map(drop),
             // The descriptor is closed all the same, and nobody is told.
-            Call::Close => cgroup::memory_limits().map(drop).and(Err(Errno::EIO)),
+            Call::Close => topology::node_free_bytes(KernelNode(0)).map(drop).and(Err(Errno::EIO)),
             Call::Write => {
                 warn(Line::new().push_str("must not be seen"));
                 Err(Errno::EIO)
