@@ -8,9 +8,11 @@
 #   ci/numa.sh --topology n8 -- BINARY [ARG]... this program instead, on n4 or the machine named
 #   ci/numa.sh --list                           what would be run
 #
-# Options: --arch, --topology, --kernel, --glibc, --mode, --package, --target (each several times if need be), --jobs N
-# (machines at a time, 2 by default), --list. Ends with a line `N passed, N failed` and the status 0 if nothing failed, 1 if something
-# did, 77 with a loud SKIPPED if the lane cannot run here. Logs: RIG_DIR/log, RIG_DIR being target/rig by default.
+# Options: --arch, --topology, --kernel, --glibc, --mode, --package, --target (each several times if need be),
+# --jobs N (machines at a time, 2 by default), --list.
+#
+# Ends with a line `N passed, N failed`, and with status 0 if nothing failed, 1 if something did, 2 for a wrong call,
+# 77 with a loud SKIPPED if the lane cannot run here. Logs: RIG_DIR/log, RIG_DIR being target/rig by default.
 set -euo pipefail
 . "$(dirname "$0")/rig/common.sh"
 . "$CI_DIR/rig/topology.sh"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What the lane runs, and where. Sourced by ci/numa.sh.
 #
 # mode NAME TEXT                  shell text that is run in the machine before the program

@@ -27,6 +27,7 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 # command_line: qemu's whole command in COMMAND.
+# shellcheck disable=SC2054 # the commas are qemu's
 command_line() {
   local append="quiet panic=-1 mitigations=off cryptomgr.notests numa_balancing=disable rdinit=/init"
   topology_arguments
@@ -60,37 +61,55 @@ alive() {
   kill -0 "$qemu" 2>/dev/null
 }
 
+# switch_off: ends qemu if it has not ended by itself.
+switch_off() {
+  kill -KILL "$qemu" 2>/dev/null
+  wait "$qemu" 2>/dev/null
+  qemu=
+}
+
+# wait_for_boot: whether the machine comes up within BOOT_SECONDS.
+wait_for_boot() {
+  local fifths
+  for ((fifths = BOOT_SECONDS * 5; fifths > 0; fifths--)); do
+    grep -q '^@rig up' "$work/console" && return 0
+    alive || return 1
+    sleep 0.2
+  done
+  return 1
+}
+
 # boot SECONDS: runs the machine until it ends or has had its time for the jobs.
 boot() {
-  local left=$((BOOT_SECONDS * 5)) limit=$1 tail_pid=
+  local fifths follower=
   : >"$work/console"
   echo boot >>"$out/boots"
   "${COMMAND[@]}" </dev/null >"$out/qemu.log" 2>&1 &
   qemu=$!
-  until grep -q '^@rig up' "$work/console"; do
-    alive && [ $((left -= 1)) -gt 0 ] || { kill -KILL $qemu 2>/dev/null; wait $qemu 2>/dev/null; qemu=; return 1; }
+  wait_for_boot || { switch_off; return 1; }
+  if [ -n "$follow" ]; then
+    tail -n +1 -s 0.1 --pid="$qemu" -f "$work/console" | sed -u '/^@rig /d' &
+    follower=$!
+  fi
+  for ((fifths = $1 * 5; fifths > 0; fifths--)); do
+    alive || break
     sleep 0.2
   done
-  if [ -n "$follow" ]; then
-    tail -n +1 -s 0.1 --pid=$qemu -f "$work/console" | sed -u '/^@rig /d' &
-    tail_pid=$!
-  fi
-  for ((left = limit * 5; left > 0; left--)); do alive || break; sleep 0.2; done
-  kill -KILL $qemu 2>/dev/null
-  wait $qemu 2>/dev/null
-  qemu=
-  [ -z "$tail_pid" ] || wait $tail_pid
+  switch_off
+  [ -z "$follower" ] || wait "$follower"
+  return 0
 }
 
-# sort_out: from the console to a log and a status for each job that has begun.
+# sort_out: from the console to a log and a status for each job that has begun. A line is held back until the next one
+# comes, since the mark behind an empty line may have put it there.
 sort_out() {
   awk -v out="$out" '
-    function flush_held() { if (held) { print text > (out "/" job ".log"); held = 0 } }
-    /^@rig begin / { job = $3; held = 0; printf "" > (out "/" job ".log"); print "died 0" > (out "/" job ".status"); close(out "/" job ".status"); next }
-    /^@rig end /   { if (held && text != "") flush_held(); close(out "/" job ".log"); print $4, $5 > (out "/" job ".status"); close(out "/" job ".status"); job = ""; next }
-    /^@rig /       { next }
-    job != ""      { flush_held(); text = $0; held = 1 }
-    END            { if (job != "") flush_held() }' "$work/console"
+    function status(text) { print text > (out "/" job ".status"); close(out "/" job ".status") }
+    function release()    { if (held) print line > (out "/" job ".log"); held = 0 }
+    /^@rig begin /        { job = $3; held = 0; printf "" > (out "/" job ".log"); status("died 0"); next }
+    /^@rig end /          { if (line != "") release(); held = 0; status($4 " " $5); close(out "/" job ".log"); job = ""; next }
+    job != ""             { release(); line = $0; held = 1 }
+    END                   { if (job != "") release() }' "$work/console"
 }
 
 command_line

@@ -32,10 +32,12 @@ qemu_suite() {
 
 # private_apt ARCH: a view of the archive for one Debian architecture, used by `view`.
 private_apt() {
-  local dir=$RIG_DIR/apt/$1 mirror suite
+  local dir=$RIG_DIR/apt/$1 mirror=${RIG_MIRROR:-} suite
   mkdir -p "$dir"/{state/lists/partial,cache/archives/partial}
   touch "$dir/status"
-  mirror=${RIG_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: $(qemu_suite | sed s/-backports//)" | sed -n 1p)}
+  suite=$(qemu_suite)
+  # shellcheck disable=SC2016 # the format is apt's
+  [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: ${suite%-backports}" | sed -n 1p)
   [ -n "$mirror" ] || skip "apt knows no Debian mirror (set RIG_MIRROR)"
   for suite in bookworm bookworm-backports trixie trixie-backports "$(qemu_suite)"; do
     echo "deb [arch=$1 signed-by=$KEYRING] $mirror $suite main"
@@ -101,10 +103,10 @@ prepare_kernel() {
   [ -e "$out" ] && return
   say "fetching kernel $2 for $1"
   # The metapackage of the suite depends on the real one. From 7 on the image lies in a package of its own.
-  package=$(view "$arch" apt-cache show "$meta" |
-    awk -v want="$2." '/^Version:/ { hit = index($2, want) == 1 }
-                       /^Depends:/ && hit && match($0, /linux-(image|binary)-[0-9][^ ,]*/) { print substr($0, RSTART, RLENGTH) }' | sort -V | tail -n 1)
-  [ -n "$package" ] || skip "${KERNEL_SUITE[$2]} ships no kernel $2 for $1 any more; change KERNEL_SUITE in ci/rig/prepare.sh"
+  package=$(view "$arch" apt-cache show "$meta" | awk -v want="$2." '
+    /^Version:/ { fits = index($2, want) == 1 }
+    /^Depends:/ && fits && match($0, /linux-(image|binary)-[0-9][^ ,]*/) { print substr($0, RSTART, RLENGTH) }' | sort -V | tail -n 1)
+  [ -n "$package" ] || skip "${KERNEL_SUITE[$2]} ships no kernel $2 for $1 any more (see KERNEL_SUITE in prepare.sh)"
   view "$arch" apt-cache show "${package/image/binary}" >/dev/null 2>&1 && package=${package/image/binary}
   tree=$(mktemp -d -p "$RIG_DIR/tmp")
   fetch "$arch" "$package" "$tree"
@@ -137,7 +139,7 @@ unpack_kernel() {
 
 # prepare_base ARCH GLIBC: the root filesystem of the emulated machines.
 prepare_base() {
-  local arch out=$RIG_DIR/base/$1/$2.cpio tree root library
+  local arch out=$RIG_DIR/base/$1/$2.cpio tree root library loader
   arch=$(debian_arch "$1")
   [ -e "$out" ] && [ "$out" -nt "$CI_DIR/rig/init.sh" ] && return
   say "making the base image with glibc $2 for $1"
@@ -145,13 +147,15 @@ prepare_base() {
   fetch "$arch" "libc6/${GLIBC_SUITE[$2]}" "$tree/packages"
   fetch "$arch" libgcc-s1/bookworm "$tree/packages"
   fetch "$arch" busybox-static/bookworm "$tree/packages"
-  mkdir -p "$root"/{bin,dev,lib64,"lib/$1-linux-gnu",rig} "$(dirname "$out")"
+  mkdir -p "$root"/{bin,dev,lib,lib64,"lib/$1-linux-gnu",rig} "$(dirname "$out")"
   cp "$(find "$tree/packages" -path '*/bin/busybox' -type f)" "$root/bin/"
   ln -s busybox "$root/bin/sh"
-  for library in libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 libresolv.so.2 libgcc_s.so.1; do
+  for library in libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 libresolv.so.2 \
+    libgcc_s.so.1; do
     cp -L "$(find "$tree/packages" -name "$library" -print -quit)" "$root/lib/$1-linux-gnu/"
   done
-  cp -L "$(find "$tree/packages" -name 'ld-linux-*.so.*' -print -quit)" "$root/$([ "$1" = aarch64 ] && echo lib || echo lib64)/"
+  case $1 in aarch64) loader=lib ;; *) loader=lib64 ;; esac # where programs of that architecture look for it
+  cp -L "$(find "$tree/packages" -name 'ld-linux-*.so.*' -print -quit)" "$root/$loader/"
   install -m 755 "$CI_DIR/rig/init.sh" "$root/init"
   (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0) >"$out.part"
   mv "$out.part" "$out"
@@ -168,7 +172,8 @@ prepare() {
   for name in "${!GLIBC_SUITE[@]}"; do prepare_base "$1" "$name"; done
 }
 
-command -v apt-get >/dev/null && [ -e "$KEYRING" ] || skip "this is not Debian (no apt-get or no $KEYRING)"
+command -v apt-get >/dev/null || skip "this is not Debian (no apt-get)"
+[ -e "$KEYRING" ] || skip "this is not Debian (no $KEYRING)"
 [ "$(uname -m)" = x86_64 ] || skip "the host is not x86-64"
 mkdir -p "$RIG_DIR"
 exec 9>"$RIG_DIR/.lock"

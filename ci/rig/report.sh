@@ -16,15 +16,17 @@ run_machines() {
 
 # make_payload PLAN MACHINE OUT: the programs and jobs of one machine, numbered as their lines in `runs`.
 make_payload() {
-  local machine name mode seconds file arguments line=0 program
+  local machine name mode seconds file quoted arguments line=0 program
   mkdir -p "$3/payload"
   echo "$2" >"$3/machine"
-  while IFS=$TAB read -r machine name mode seconds file arguments; do
+  while IFS=$TAB read -r machine name mode seconds file quoted; do
     line=$((line + 1))
     [ "$machine" = "$2" ] || continue
     program=$(basename "$file")
     add_program "$3/payload" "$file" "$program"
-    eval "add_job '$3/payload' $line $seconds \"\${MODES[$mode]?no such mode: $mode}\" '$(topology_of "$machine")' '$program' $arguments"
+    # The arguments are quoted already.
+    eval "arguments=($quoted)"
+    add_job "$3/payload" $line "$seconds" "${MODES[$mode]}" "$(topology_of "$machine")" "$program" "${arguments[@]}"
   done <"$1/runs"
 }
 

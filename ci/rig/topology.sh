@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2054
 # The machines by name: what each is made of. Sourced, not run.
 
 # topology NAME: sets the variables below, or fails if there is no such machine.
