@@ -2,13 +2,13 @@
 //!
 //! A block's whole length is filled with words that come from its stamp and their place, and checked
 //! before the block is resized or freed: a block that two owners have, or that the allocator wrote into,
-//! does not survive that. Blocks beyond 1 MiB carry one stamped line in each page.
+//! does not survive that. Blocks beyond 64 KiB carry one stamped line in each page.
 
 use numaslab::NumaSlab;
 use std::alloc::{GlobalAlloc, Layout};
 
 /// Blocks longer than this are stamped a line a page.
-const WHOLE: usize = 1 << 20;
+const WHOLE: usize = 64 << 10;
 const PAGE: usize = 4096;
 const LINE: usize = 64;
 

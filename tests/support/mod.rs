@@ -5,9 +5,10 @@
 //! | [`child`] | a process of its own for a test: by executing the test program again, or by a fork |
 //! | [`mode`] | a test in per-CPU and in per-thread mode |
 //! | [`block`] | blocks that know their owner's stamp |
-//! | [`ledger`] | who has which address: nothing is handed out twice |
+//! | [`ledger`], [`owned`] | who has which address: nothing is handed out twice |
 //! | [`accounts`] | nothing is lost: the books balance |
 //! | [`threads`] | threads that are really joined; CPUs |
+//! | [`ticker`] | a signal every 100 microseconds |
 //! | [`rng`] | repeatable random numbers |
 //! | [`confine`] | system calls forbidden, limits set |
 #![allow(dead_code)]
@@ -18,5 +19,7 @@ pub(crate) mod child;
 pub(crate) mod confine;
 pub(crate) mod ledger;
 pub(crate) mod mode;
+pub(crate) mod owned;
 pub(crate) mod rng;
 pub(crate) mod threads;
+pub(crate) mod ticker;
