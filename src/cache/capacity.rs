@@ -32,16 +32,27 @@ pub(crate) fn widen(
     }
     let bytes = (wants - has) * class.bytes();
     let control = region.control();
-    if !control.allot(bytes, budget) {
+    if control.allotted() + bytes > budget {
         return false;
     }
     let len = if old.0 == 0 { first } else { old.len() };
-    if seat.exchange_header(list, old.0, Header::new(len, first + wants).0) {
-        control.events.count(Event::Grow);
-        return true;
+    if !seat.exchange_header(list, old.0, Header::new(len, first + wants).0) {
+        return false;
     }
-    control.release(bytes);
-    false
+    seat.add(control.allotment(), bytes as u64);
+    seat.add(control.events.counter(Event::Grow), 1);
+    true
+}
+
+/// Sets the sum of the capacities right again.
+pub(crate) fn recount(seat: &Seat, layout: &Layout) {
+    let Some(region) = seat.region() else { return };
+    let control = region.control();
+    let sum: usize = layout
+        .lists()
+        .map(|(list, class)| region.header(list).end().saturating_sub(layout.first(list)) * class.bytes())
+        .sum();
+    seat.add(control.allotment(), (sum as u64).wrapping_sub(control.allotted() as u64));
 }
 
 /// Finds a list of the own node that can lose room, and was not missed lately; not that of `but`.
@@ -75,7 +86,8 @@ pub(crate) fn narrow(seat: &Seat, layout: &Layout, class: SizeClass) -> usize {
         return 0;
     }
     let bytes = (old.end() - keeps) * class.bytes();
-    region.control().release(bytes);
-    region.control().events.count(Event::Shrink);
+    let control = region.control();
+    seat.add(control.allotment(), (bytes as u64).wrapping_neg());
+    seat.add(control.events.counter(Event::Shrink), 1);
     bytes
 }

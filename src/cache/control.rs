@@ -3,7 +3,7 @@
 use super::policy::Demand;
 use crate::pool::blocks::HeldSlab;
 use crate::size_class::{CLASSES, SizeClass};
-use crate::sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// How many lists must want room for each search: a search takes room from lists that were not missed
 /// since the one before, so searches must be far enough apart for a list in use to be missed.
@@ -19,9 +19,9 @@ pub(crate) struct Control {
     pub(crate) held: [HeldSlab; CLASSES],
     /// How each class has been asked for, a [`Demand`]. Written by those who miss.
     demand: [AtomicU8; CLASSES],
-    /// Bytes of capacity given to the lists. Added to by those who grow lists, subtracted by those who
-    /// shrink them.
-    allotted: AtomicUsize,
+    /// Bytes of capacity given to the lists. Counted like an event by those who grow and shrink lists;
+    /// an addition that came too late (the thread had moved) is made good by the next search for room.
+    allotted: AtomicU64,
     /// Where the search for a list to shrink goes on.
     hand: AtomicU32,
     /// How many lists wanted room when the budget was used up.
@@ -30,7 +30,10 @@ pub(crate) struct Control {
     pub(crate) events: Events,
 }
 
-/// How often each thing happened on the slow path. Relaxed additions by those who miss.
+/// How often each thing happened on the slow path.
+///
+/// A region's are counted by threads on its CPU, without a lock prefix ([`super::seat::Seat::count`]);
+/// those of threads without a region by atomic additions.
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Events {
@@ -95,11 +98,15 @@ impl Event {
 }
 
 impl Events {
-    /// Counts one.
-    #[inline]
+    /// Counts one, atomically. Not for a region's events.
     pub(crate) fn count(&self, event: Event) {
         // Relaxed: a statistic.
         self.counts[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counter of an event.
+    pub(crate) fn counter(&self, event: Event) -> &AtomicU64 {
+        &self.counts[event as usize]
     }
 
     /// How often it happened.
@@ -122,20 +129,9 @@ impl Control {
         self.demand[class.index()].store(demand.0, Ordering::Relaxed);
     }
 
-    /// Takes `bytes` of capacity, if the sum stays within `budget`.
-    pub(crate) fn allot(&self, bytes: usize, budget: usize) -> bool {
-        // Relaxed: a bound, not ownership.
-        self.allotted
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sum| {
-                sum.checked_add(bytes).filter(|sum| *sum <= budget)
-            })
-            .is_ok()
-    }
-
-    /// Gives `bytes` of capacity back.
-    pub(crate) fn release(&self, bytes: usize) {
-        // Relaxed: a bound, not ownership.
-        self.allotted.fetch_sub(bytes, Ordering::Relaxed);
+    /// The sum of capacity given to the lists, as a counter.
+    pub(crate) fn allotment(&self) -> &AtomicU64 {
+        &self.allotted
     }
 
     /// Forgets all capacity: the lists have been closed.
@@ -149,21 +145,24 @@ impl Control {
 
     /// Bytes of capacity given to the lists.
     pub(crate) fn allotted(&self) -> usize {
-        // Relaxed: a statistic.
-        self.allotted.load(Ordering::Relaxed)
+        // Relaxed: a bound, not ownership.
+        self.allotted.load(Ordering::Relaxed) as usize
     }
 
     /// Notes that a list wants room that the budget does not have; whether it is time to look for a list
     /// that can do without.
     pub(crate) fn is_time_to_search(&self) -> bool {
-        // Relaxed: any count will do.
-        self.wants.fetch_add(1, Ordering::Relaxed) % SEARCH_EVERY == SEARCH_EVERY - 1
+        // Relaxed, and not one operation: any count will do.
+        let wants = self.wants.load(Ordering::Relaxed);
+        self.wants.store(wants.wrapping_add(1), Ordering::Relaxed);
+        wants % SEARCH_EVERY == SEARCH_EVERY - 1
     }
 
     /// The next class at which the search for a list to shrink looks.
     pub(crate) fn next_victim(&self) -> SizeClass {
-        // Relaxed: any order will do.
-        let hand = self.hand.fetch_add(1, Ordering::Relaxed) as usize % CLASSES;
-        SizeClass::from_index(hand).unwrap_or(SizeClass::of(0))
+        // Relaxed, and not one operation: any order will do.
+        let hand = self.hand.load(Ordering::Relaxed);
+        self.hand.store(hand.wrapping_add(1), Ordering::Relaxed);
+        SizeClass::from_index(hand as usize % CLASSES).unwrap_or(SizeClass::of(0))
     }
 }

@@ -3,12 +3,13 @@
 //! A seat is taken on a miss, and may be stale at once, since the thread may be moved: operations on a
 //! CPU's seat name its region and do nothing if the thread is elsewhere by then.
 
-use super::control::Control;
+use super::control::{Control, Event, Events};
 use super::layout::ListIndex;
 use super::per_thread::Busy;
 use super::region::Region;
 use crate::pool::batch::Batch;
 use crate::rseq::{self, Area, Regions};
+use crate::sync::{AtomicU64, Ordering};
 use crate::units::NodeId;
 
 /// See the module.
@@ -63,6 +64,34 @@ impl Seat {
     /// The slow-path state, if there is one.
     pub(crate) fn control(&self) -> Option<&'static Control> {
         self.region().map(Region::control)
+    }
+
+    /// Counts an event of this seat's region; `elsewhere` takes what can't be counted there.
+    #[inline]
+    pub(crate) fn count(&self, event: Event, elsewhere: &Events) {
+        let counted = self.control().is_some_and(|control| self.add(control.events.counter(event), 1));
+        if !counted {
+            elsewhere.count(event);
+        }
+    }
+
+    /// Adds to a word of the region's control, without a lock prefix; `false` if the thread has moved
+    /// away, or has no region.
+    #[inline]
+    pub(crate) fn add(&self, word: &AtomicU64, value: u64) -> bool {
+        match self {
+            // SAFETY: as in `pop_batch`; the words of a CPU's control are written by such sections only.
+            Self::Cpu(seat) => unsafe {
+                rseq::add(seat.regions, seat.area, seat.region.base(), word.as_ptr(), value)
+            },
+            Self::Thread(_) => {
+                // Relaxed, and not one operation: only this thread writes it, and a signal handler that
+                // interrupts it inside its region sits elsewhere.
+                word.store(word.load(Ordering::Relaxed).wrapping_add(value), Ordering::Relaxed);
+                true
+            }
+            Self::Bare(_) => false,
+        }
     }
 
     /// Takes up to `want` blocks off a list: of the CPU on which the thread is by now, whose blocks may

@@ -22,8 +22,8 @@ impl Heap {
     #[inline(never)]
     pub(super) fn flush(&self, class: SizeClass, home: NodeId, block: *mut u8) {
         let seat = self.seat();
-        let events = self.events(&seat);
         let Some(region) = seat.region() else {
+            self.count(&seat, Event::Bypass);
             self.give_home(class, &mut [block]);
             return;
         };
@@ -32,13 +32,13 @@ impl Heap {
         if seat.push_batch(list, &[block]) == 1 {
             return;
         }
-        events.count(Event::PushMiss);
+        self.count(&seat, Event::PushMiss);
         let batch = self.widen_or_batch(&seat, class, list);
         if seat.push_batch(list, &[block]) == 1 {
             return;
         }
         let went = self.give_home(class, seat.pop_batch(list, batch).blocks());
-        events.count(if list.is_outbox() { Event::FlushOutbox } else { went });
+        self.count(&seat, if list.is_outbox() { Event::FlushOutbox } else { went });
         if seat.push_batch(list, &[block]) == 0 {
             self.give_home(class, &mut [block]);
         }

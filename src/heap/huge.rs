@@ -41,6 +41,7 @@ impl Heap {
         let pool = self.pool(node);
         let first = pool.superslab(run.start);
         self.space.set_tenant(first.piece(0), 1, |_| Entry::HUGE);
+        self.space.superslab(first).set_huge(len);
         // Relaxed: statistics.
         pool.node.counts.huge_blocks.fetch_add(1, Ordering::Relaxed);
         pool.node.counts.huge_bytes.fetch_add((len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);
@@ -79,28 +80,45 @@ impl Heap {
         let Some(node) = self.space.node_of(block.addr()) else {
             return self.release_mapping(block, len * SUPERSLAB_BYTES);
         };
-        let run = self.huge_run(node, block, len).unwrap_or_else(|| corruption::not_huge(block, size));
-        self.give_huge(node, run);
+        match self.huge_run(node, block, len) {
+            Some(run) if self.end_huge(node, run) => self.discard_huge(&self.pool(node), run),
+            _ => corruption::not_huge(block, size),
+        }
     }
 
-    /// The run of a Huge block, if one begins there.
+    /// The run of a Huge block of `len` SuperSlabs, if one begins there.
     pub(super) fn huge_run(&self, node: NodeId, block: *mut u8, len: usize) -> Option<Run> {
         let pool = self.pool(node);
         let piece = self.space.slab_at(block.addr())?;
         let begins = self.space.slab_address(piece) == block.addr() && piece.piece() == 0;
         let start = (piece.superslab().0 - pool.superslab(0).0) as usize;
-        let fits = start + len <= self.space.node_superslabs();
-        (begins && fits && self.space.tenant(piece) == Tenant::Huge).then_some(Run { start, len })
+        let is_block =
+            self.space.tenant(piece) == Tenant::Huge && self.space.superslab(piece.superslab()).huge() == len;
+        (begins && is_block).then_some(Run { start, len })
     }
 
-    /// Gives a run's memory back to the kernel and the run to its range.
-    fn give_huge(&self, node: NodeId, run: Run) {
+    /// Ends a Huge block, whose memory and run the caller has then; `false` if another thread has ended
+    /// it meanwhile.
+    fn end_huge(&self, node: NodeId, run: Run) -> bool {
         let pool = self.pool(node);
         let first = pool.superslab(run.start);
+        if !self.space.superslab(first).end_huge(run.len) {
+            return false;
+        }
         self.space.set_tenant(first.piece(0), 1, |_| Entry::NONE);
         // Relaxed: statistics.
         pool.node.counts.huge_blocks.fetch_sub(1, Ordering::Relaxed);
-        self.discard_huge(&pool, run);
+        true
+    }
+
+    /// Ends a Huge block whose addresses can't be used any more: they are lost, its memory is not.
+    pub(super) fn abandon_huge(&self, node: NodeId, run: Run) {
+        if self.end_huge(node, run) {
+            let bytes = run.len * SUPERSLAB_BYTES;
+            self.budget.give(bytes);
+            // Relaxed: a statistic.
+            self.pool(node).node.counts.huge_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     /// Gives the memory of a run, or of the tail of one, back.

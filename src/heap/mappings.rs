@@ -9,7 +9,7 @@
 use super::{Heap, corruption};
 use crate::os::memory;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::units::SUPERSLAB_BYTES;
+use crate::units::{SUPERSLAB_BYTES, SUPERSLAB_SHIFT};
 use core::ptr::{self, NonNull};
 
 /// Mappings at a time.
@@ -17,25 +17,35 @@ const MOST: usize = 1024;
 
 /// The mappings. Zeroed memory is an empty list.
 pub(crate) struct Mappings {
-    /// Each the address of a mapping, or 0. Written by who maps (from 0) and who unmaps (to 0).
+    /// Each a [`Mapping`], or 0. Written by who maps (from 0) and who unmaps (to 0).
     blocks: [AtomicUsize; MOST],
     /// Bytes in them, for the statistics.
     bytes: AtomicUsize,
 }
 
+/// Where a mapping lies, `{address: 32, length: 32}`, both in SuperSlabs: a block that is given back with
+/// another length is none.
+struct Mapping(usize);
+
+impl Mapping {
+    fn new(address: usize, bytes: usize) -> Self {
+        Self((address >> SUPERSLAB_SHIFT) << 32 | bytes >> SUPERSLAB_SHIFT)
+    }
+}
+
 impl Mappings {
-    fn put(&self, address: usize) -> bool {
+    fn put(&self, mapping: Mapping) -> bool {
         self.blocks.iter().any(|slot| {
-            // Relaxed: the address is all that is handed on; the block itself travels with the program.
+            // Relaxed: the word is all that is handed on; the block itself travels with the program.
             slot.load(Ordering::Relaxed) == 0
-                && slot.compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+                && slot.compare_exchange(0, mapping.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         })
     }
 
-    fn take(&self, address: usize) -> bool {
+    fn take(&self, mapping: Mapping) -> bool {
         self.blocks
             .iter()
-            .any(|slot| slot.compare_exchange(address, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+            .any(|slot| slot.compare_exchange(mapping.0, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok())
     }
 
     /// Bytes in mappings at this moment.
@@ -55,7 +65,7 @@ impl Heap {
             self.budget.give(bytes);
             return ptr::null_mut();
         };
-        if self.shared.mappings.put(block.addr().get()) {
+        if self.shared.mappings.put(Mapping::new(block.addr().get(), bytes)) {
             self.shared.mappings.bytes.fetch_add(bytes, Ordering::Relaxed);
             return block.as_ptr();
         }
@@ -67,8 +77,8 @@ impl Heap {
 
     /// Takes back a mapping. Aborts the process if it is none.
     pub(super) fn release_mapping(&self, block: *mut u8, bytes: usize) {
-        match NonNull::new(block) {
-            Some(address) if self.shared.mappings.take(block.addr()) => {
+        match NonNull::new(block).filter(|block| block.addr().get().is_multiple_of(SUPERSLAB_BYTES)) {
+            Some(address) if self.shared.mappings.take(Mapping::new(block.addr(), bytes)) => {
                 self.shared.mappings.bytes.fetch_sub(bytes, Ordering::Relaxed);
                 self.budget.give(bytes);
                 // SAFETY: it was on the list, so it is a mapping of ours, and the caller is done with it.

@@ -20,7 +20,6 @@ impl Heap {
     #[inline(never)]
     pub(super) fn refill(&self, class: SizeClass) -> *mut u8 {
         let seat = self.seat();
-        let events = self.events(&seat);
         // A thread without rseq among others that have it comes here each time.
         if let (Seat::Thread(_), CacheMode::PerCpu { .. }) = (seat, self.cache_mode) {
             let block = per_thread::pop(class);
@@ -28,17 +27,21 @@ impl Heap {
                 return block;
             }
         }
-        events.count(Event::PopMiss);
+        self.count(&seat, Event::PopMiss);
         let demand = match seat.control() {
             Some(control) => {
                 let demand = control.demand(class).after_pop_miss(class);
                 control.set_demand(class, demand);
                 demand
             }
-            None => Demand(0),
+            None => {
+                self.count(&seat, Event::Bypass);
+                Demand(0)
+            }
         };
         let mut batch = Batch::new();
-        events.count(self.find_blocks(&seat, class, demand.batch(), &mut batch));
+        let found = self.find_blocks(&seat, class, demand.batch(), &mut batch);
+        self.count(&seat, found);
         let Some(answer) = batch.pop() else { return ptr::null_mut() };
         if batch.len() > 0 {
             self.shelve(&seat, class, batch.blocks());

@@ -61,7 +61,7 @@ impl Heap {
         if new > old.len {
             return match self.grow_in_place(node, old, new) {
                 true => Some(block),
-                false => self.move_huge(node, old, size),
+                false => self.move_huge(node, old, new, size),
             };
         }
         self.shrink_in_place(node, old, size);
@@ -78,6 +78,7 @@ impl Heap {
         }
         if pool.range().claim(more) {
             if pool.commit(more) {
+                self.space.superslab(pool.superslab(old.start)).set_huge(new);
                 // Relaxed: a statistic.
                 pool.node.counts.huge_bytes.fetch_add((more.len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);
                 return true;
@@ -88,19 +89,28 @@ impl Heap {
         false
     }
 
-    /// Moves the pages of a block to a longer run of the same node.
-    fn move_huge(&self, node: NodeId, old: Run, size: Resize) -> Option<*mut u8> {
+    /// Moves the pages of a block to a run of `new` SuperSlabs of the same node.
+    fn move_huge(&self, node: NodeId, old: Run, new: usize, size: Resize) -> Option<*mut u8> {
         let target = self.place_huge(node, size.new, size.align)?;
         let from = self.space.pointer(self.space.superslab_address(self.pool(node).superslab(old.start)));
         let bytes = size.old.next_multiple_of(PAGE_BYTES);
         // SAFETY: both are ours, committed, and do not overlap; nobody uses the target yet. The source
         // stays mapped and reads as zero.
-        match unsafe { memory::move_pages(from, target, bytes) } {
-            Ok(()) => {}
-            // The target may have become a hole: it is lost, and the caller copies elsewhere.
-            Err(Errno::EEXIST) => return None,
+        let copies = match unsafe { memory::move_pages(from, target, bytes) } {
+            Ok(()) => false,
+            // A kernel that does not know how: both are as they were.
+            Err(Errno::EINVAL) => true,
+            // Before Linux 6.17 the source must be one mapping, which a block that lies where others
+            // had been moved to is not. The target is a reservation now.
+            Err(error) if error != Errno::EEXIST && self.renew(node, target, bytes) => true,
+            Err(_) => {
+                self.abandon_huge(node, self.huge_run(node, target.as_ptr(), new)?);
+                return None;
+            }
+        };
+        if copies {
             // SAFETY: nothing was moved; both have `size.old` bytes.
-            Err(_) => unsafe { ptr::copy_nonoverlapping(from.as_ptr(), target.as_ptr(), size.old) },
+            unsafe { ptr::copy_nonoverlapping(from.as_ptr(), target.as_ptr(), size.old) }
         }
         self.release_huge(from.as_ptr(), size.old);
         Some(target.as_ptr())
@@ -110,6 +120,7 @@ impl Heap {
         let pool = self.pool(node);
         let new = size.new.div_ceil(SUPERSLAB_BYTES);
         if new < old.len {
+            self.space.superslab(pool.superslab(old.start)).set_huge(new);
             self.discard_huge(&pool, Run { start: old.start + new, len: old.len - new });
         }
         // The last SuperSlab's pages beyond the new end.

@@ -34,6 +34,7 @@ impl Heap {
 
     /// Takes about `lacks` bytes of room from lists that were not missed lately; returns the bytes.
     fn shrink_idle(&self, seat: &Seat, but: SizeClass, lacks: usize) -> usize {
+        capacity::recount(seat, &self.layout);
         let mut freed = 0;
         for _ in 0..VICTIMS {
             let Some(victim) = capacity::victim(seat, &self.layout, but).filter(|_| freed < lacks) else {

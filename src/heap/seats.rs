@@ -1,7 +1,7 @@
 //! Where the calling thread works.
 
 use super::{CacheMode, Heap};
-use crate::cache::control::{Event, Events};
+use crate::cache::control::Event;
 use crate::cache::seat::{CpuSeat, Seat};
 use crate::os::cpu;
 use crate::rseq::area::{self, Owner};
@@ -68,14 +68,9 @@ impl Heap {
         if self.nodes == 1 { NodeId::ZERO } else { self.topology.home(cpu) }
     }
 
-    /// Where events of this seat are counted.
-    pub(crate) fn events(&self, seat: &Seat) -> &Events {
-        match seat.control() {
-            Some(control) => &control.events,
-            None => {
-                self.shared.bare_events.count(Event::Bypass);
-                &self.shared.bare_events
-            }
-        }
+    /// Counts an event at a seat.
+    #[inline]
+    pub(crate) fn count(&self, seat: &Seat, event: Event) {
+        seat.count(event, &self.shared.bare_events);
     }
 }

@@ -264,7 +264,8 @@ fn place(
     pools: &[NodeMemory; MAX_NODES],
 ) -> PlacementMode {
     for node in (0..nodes as u8).map(NodeId) {
-        advise_huge(config, space, node);
+        let range = space.pointer(space.superslab_address(space.first_superslab(node)));
+        advise_huge(config, space, node, range, space.node_bytes());
     }
     if nodes == 1 {
         return PlacementMode::OneNode;
@@ -272,20 +273,15 @@ fn place(
     if config.numa() == NumaMode::FirstTouch {
         return PlacementMode::FirstTouch(None);
     }
-    let mut everywhere = NodeMask::EMPTY;
-    topology.nodes().for_each(|node| everywhere.insert(topology.kernel_node(node)));
     let mut refused = None;
     for node in (0..nodes as u8).map(NodeId) {
         let only = mask_of(topology, node);
         let range = space.superslab_address(space.first_superslab(node));
         space.for_each_share(node, |at, bytes| {
             // The tables are always near their node; the memory itself as configured.
-            let bound = match config.numa() {
-                NumaMode::Interleave if at.addr().get() == range => {
-                    policy::bind(at, bytes, Binding::Interleave, &everywhere)
-                }
-                NumaMode::Bind if at.addr().get() == range => policy::bind(at, bytes, Binding::Bind, &only),
-                _ => policy::bind(at, bytes, Binding::Preferred, &only),
+            let bound = match at.addr().get() == range {
+                true => bind_memory(config, topology, node, at, bytes),
+                false => policy::bind(at, bytes, Binding::Preferred, &only),
             };
             refused = refused.or(bound.err());
         });
@@ -299,15 +295,52 @@ fn place(
     }
 }
 
-/// Asks for transparent huge pages, beyond the first few SuperSlabs, or declines them.
-fn advise_huge(config: &Config, space: &Space, node: NodeId) {
+/// Ties memory of a node's range to that node, as configured.
+fn bind_memory(
+    config: &Config,
+    topology: &Topology,
+    node: NodeId,
+    at: NonNull<u8>,
+    bytes: usize,
+) -> Result<()> {
+    let mut nodes = mask_of(topology, node);
+    let binding = match config.numa() {
+        NumaMode::Bind => Binding::Bind,
+        NumaMode::Interleave => Binding::Interleave,
+        _ => Binding::Preferred,
+    };
+    if binding == Binding::Interleave {
+        topology.nodes().for_each(|node| nodes.insert(topology.kernel_node(node)));
+    }
+    policy::bind(at, bytes, binding, &nodes)
+}
+
+/// Asks for transparent huge pages in a part of a node's range, but not in its first few SuperSlabs, or
+/// declines them.
+fn advise_huge(config: &Config, space: &Space, node: NodeId, at: NonNull<u8>, bytes: usize) {
     let (skip, advice) = match config.huge() {
         HugeMode::Never => (0, Advice::NoHugePage),
         HugeMode::Transparent | HugeMode::Reserved => (SMALL_BYTES, Advice::HugePage),
     };
-    let at = space.pointer(space.superslab_address(space.first_superslab(node)) + skip);
-    // SAFETY: reserved memory that nobody uses yet; the advice changes no contents.
-    let _ = unsafe { memory::advise(at, space.node_bytes() - skip, advice) };
+    let (start, end) = (at.addr().get(), at.addr().get() + bytes);
+    let from = start.max(space.superslab_address(space.first_superslab(node)) + skip);
+    if from < end {
+        // SAFETY: memory of the range; the advice changes no contents.
+        let _ = unsafe { memory::advise(space.pointer(from), end - from, advice) };
+    }
+}
+
+impl Heap {
+    /// Makes a part of a node's range that has become bare address space what it was: readable and
+    /// writable, tied to its node, huge pages as configured. `false` if the kernel has no memory.
+    pub(super) fn renew(&self, node: NodeId, at: NonNull<u8>, bytes: usize) -> bool {
+        if self.placement == PlacementMode::Bound {
+            let _ = bind_memory(&self.config, self.topology, node, at, bytes);
+        }
+        advise_huge(&self.config, &self.space, node, at, bytes);
+        // SAFETY: the caller's part of the range, which is reserved.
+        unsafe { memory::commit(at, bytes) }.is_ok()
+    }
 }
 
 fn unmap_pools(pools: &[NodeMemory; MAX_NODES], space: &Space) {

@@ -62,8 +62,12 @@ impl Pool<'_> {
                 return Some(Stage::Shelf);
             }
         }
-        let slab = self.carve(class)?;
-        self.take_from(slab, class, held, want, out).then_some(Stage::Carve)
+        let want = want.min(MAX_BATCH) as u32;
+        let (slab, state) =
+            self.carve(class, want, |slab, word, mask| self.put(slab, class, word, mask, out))?;
+        out.blocks().reverse();
+        self.leave(slab, class, state, held);
+        Some(Stage::Carve)
     }
 
     /// Takes blocks from a slab that the caller holds, and lets go of it: into `held` if there is a
@@ -76,22 +80,32 @@ impl Pool<'_> {
         want: usize,
         out: &mut Batch,
     ) -> bool {
-        let shape = Shape::of(class);
-        let (units, descriptor) = (self.space.blocks(slab, shape), self.space.slab(slab));
-        let base = self.space.slab_address(slab);
+        let (units, descriptor) = (self.space.blocks(slab, Shape::of(class)), self.space.slab(slab));
         let want = want.min(MAX_BATCH) as u32;
-        let (taken, word) = units.take(descriptor.cursor(), want, |word, mask| {
-            let mut left = mask;
-            while left != 0 {
-                let block = word * 64 + left.trailing_zeros() as usize;
-                left &= left - 1;
-                out.push(core::ptr::with_exposed_provenance_mut(base + block * shape.block_bytes as usize));
-            }
-        });
+        let (taken, word) =
+            units.take(descriptor.cursor(), want, |word, mask| self.put(slab, class, word, mask, out));
         out.blocks().reverse();
         descriptor.set_cursor(word);
         let rest = if held.is_some() && taken > 0 { Rest::Keep } else { Rest::List };
-        match (units.settle(taken, rest), held) {
+        self.leave(slab, class, units.settle(taken, rest), held);
+        taken > 0
+    }
+
+    /// Adds the blocks that `mask` in bitmap word `word` stands for to `out`.
+    #[inline]
+    fn put(&self, slab: SlabIndex, class: SizeClass, word: usize, mask: u64, out: &mut Batch) {
+        let (base, bytes) = (self.space.slab_address(slab), class.bytes());
+        let mut left = mask;
+        while left != 0 {
+            let block = word * 64 + left.trailing_zeros() as usize;
+            left &= left - 1;
+            out.push(core::ptr::with_exposed_provenance_mut(base + block * bytes));
+        }
+    }
+
+    /// Leaves a slab from which blocks were taken where its state says.
+    fn leave(&self, slab: SlabIndex, class: SizeClass, state: State, held: Option<&HeldSlab>) {
+        match (state, held) {
             (State::Held, Some(held)) => {
                 // AcqRel: Release hands the slab to the next taker on this CPU; Acquire, because the
                 // one found here, put by another thread meanwhile, is ours to list.
@@ -99,10 +113,10 @@ impl Pool<'_> {
                     self.let_go(SlabIndex(other), class);
                 }
             }
+            (State::Held, None) => self.let_go(slab, class),
             (State::Listed, _) => self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0),
-            _ => {}
+            (State::Full | State::None, _) => {}
         }
-        taken > 0
     }
 
     /// Lists a slab that the caller holds.
@@ -182,11 +196,9 @@ impl Pool<'_> {
     fn first_came_back(&self, slab: SlabIndex, class: SizeClass, count: u32) {
         let shape = Shape::of(class);
         let units = self.space.blocks(slab, shape);
-        if class.group() == Group::Large && count == shape.blocks as u32 {
-            units.adopt();
-            if !self.retire(slab, class) {
-                self.let_go(slab, class);
-            }
+        let all = class.group() == Group::Large && count == shape.blocks as u32;
+        if all && units.retire_full(shape.blocks as u32) {
+            self.give_up(slab, shape);
         } else {
             units.list();
             self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0);

@@ -3,6 +3,7 @@
 use super::Pool;
 use crate::os::memory;
 use crate::size_class::SizeClass;
+use crate::slab::avail::State;
 use crate::slab::page_map::Entry;
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks};
@@ -14,19 +15,28 @@ use crate::units::PIECE_BYTES;
 const WORTHWHILE: u32 = 16;
 
 impl Pool<'_> {
-    /// A new slab of `class`, held by the caller; `None` if there is no memory.
-    pub(super) fn carve(&self, class: SizeClass) -> Option<SlabIndex> {
+    /// Carves a slab of `class` and takes its first `want` blocks, each passed to `sink(word, mask)`.
+    /// Returns the slab and whether the caller holds it (`Held`) or nothing is left (`Full`). `None` if
+    /// there is no memory.
+    pub(super) fn carve(
+        &self,
+        class: SizeClass,
+        want: u32,
+        sink: impl FnMut(SlabIndex, usize, u64),
+    ) -> Option<(SlabIndex, State)> {
         let shape = Shape::of(class);
         let slab = self.take_run(shape.pieces as u32).ok()?;
         if self.settings.touch_on_carve {
             self.touch(slab, shape);
         }
         self.space.slab(slab).set_cursor(0);
-        self.space.blocks(slab, shape).open(shape.blocks as u32);
         self.space.set_tenant(slab, shape.pieces, |distance| Entry::slab(class, distance));
+        let mut sink = sink;
+        let units = self.space.blocks(slab, shape);
+        let state = units.open_taking(shape.blocks as u32, want, |word, mask| sink(slab, word, mask));
         // Relaxed: a statistic.
         self.node.counts.slabs_carved.fetch_add(1, Ordering::Relaxed);
-        Some(slab)
+        Some((slab, state))
     }
 
     /// Backs the pages of a slab at once, by this CPU: for where nothing but the first touch decides
@@ -41,14 +51,19 @@ impl Pool<'_> {
     /// Ends a slab that the caller holds, if every block is free; `false` if one is not.
     pub(super) fn retire(&self, slab: SlabIndex, class: SizeClass) -> bool {
         let shape = Shape::of(class);
-        if !self.space.blocks(slab, shape).retire(shape.blocks as u32) {
-            return false;
+        let retired = self.space.blocks(slab, shape).retire(shape.blocks as u32);
+        if retired {
+            self.give_up(slab, shape);
         }
+        retired
+    }
+
+    /// Gives back the pieces of a slab that was retired.
+    pub(super) fn give_up(&self, slab: SlabIndex, shape: &Shape) {
         self.space.set_tenant(slab, shape.pieces, |_| Entry::NONE);
         self.give_run(slab, shape.pieces as u32);
         // Relaxed: a statistic.
         self.node.counts.slabs_retired.fetch_add(1, Ordering::Relaxed);
-        true
     }
 
     /// Retires empty slabs if enough have become empty to be worth the walk; whether it retired any.

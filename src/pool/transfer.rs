@@ -136,7 +136,7 @@ impl TransferCache {
     }
 }
 
-#[cfg(any(test, loom))]
+#[cfg(test)]
 impl TransferCache {
     fn new() -> Self {
         Self {
@@ -149,7 +149,7 @@ impl TransferCache {
     }
 }
 
-#[cfg(any(test, loom))]
+#[cfg(test)]
 impl Parcel {
     fn new() -> Self {
         Self {

@@ -297,6 +297,39 @@ pub(super) unsafe fn exchange_header(
     done != 0
 }
 
+/// # Safety
+/// As [`super::add`].
+#[inline(always)]
+pub(super) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *mut u64, value: u64) -> bool {
+    let done: u64;
+    // SAFETY: as in `pop`; `word` is writable.
+    unsafe {
+        asm!(
+            section!(
+                "mov {done}, xzr",
+                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
+                "cmp {tmp}, {region}",
+                "b.ne 92f",
+                "mov {done}, #1",
+                "ldr {tmp}, [{word}]",
+                "add {tmp}, {tmp}, {value}",
+                "str {tmp}, [{word}]",
+                "92:",
+            ),
+            area = in(reg) address(area),
+            regions = in(reg) regions.0,
+            region = in(reg) region,
+            word = in(reg) word,
+            value = in(reg) value,
+            done = out(reg) done,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    done != 0
+}
+
 /// The thread pointer.
 #[inline(always)]
 pub(super) fn thread_pointer() -> usize {

@@ -141,5 +141,16 @@ pub(crate) unsafe fn exchange_header(
     unsafe { arch::exchange_header(regions, area, region, index, old, new) }
 }
 
+/// Adds `value` to a word that belongs to `region`, without a lock prefix, if this CPU's region is still
+/// that one; returns whether it did.
+///
+/// # Safety
+/// As [`pop`]; `word` is writable, and only critical sections of that region's CPU write it.
+#[inline(always)]
+pub(crate) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *mut u64, value: u64) -> bool {
+    // SAFETY: the same contract.
+    unsafe { arch::add(regions, area, region, word, value) }
+}
+
 #[cfg(test)]
 mod stress_tests;

@@ -5,10 +5,11 @@
 //! without a signal handler of our own; kernels known not to are named here.
 
 use super::{
-    Area, Regions, arch, area, empty_region, exchange_header, pop, pop_batch, push, push_batch, push_homed,
+    Area, Regions, add, arch, area, empty_region, exchange_header, pop, pop_batch, push, push_batch,
+    push_homed,
 };
 use crate::os;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Why per-CPU caches are not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,9 @@ fn check_sections() -> Result<(), Distrust> {
             && !exchange_header(regions, area, region, 0, open, wide)
             && !exchange_header(regions, area, empty_region(), 0, 3 | 4 << 16, wide)
             && exchange_header(regions, area, region, 0, 3 | 4 << 16, wide)
+            && add(regions, area, region, cells[1].as_ptr(), 7)
+            && !add(regions, area, empty_region(), cells[1].as_ptr(), 7)
+            && cells[1].swap(0, Ordering::Relaxed) == 7
             && push_batch(regions, area, empty_region(), 0, &[block(32)]) == 0
             && push_batch(regions, area, region, 0, &[block(32), block(40), block(48)]) == 2
             && pop_batch(regions, area, 0, out.as_mut_ptr(), out.len()) == 3

@@ -327,6 +327,43 @@ pub(super) unsafe fn exchange_header(
     done != 0
 }
 
+/// ```text
+/// START   if regions[cpu_id] != region: end, not done
+/// COMMIT  word += value
+/// ABORT   from START
+/// ```
+///
+/// # Safety
+/// As [`super::add`].
+#[inline(always)]
+pub(super) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *mut u64, value: u64) -> bool {
+    let done: u32;
+    // SAFETY: as in `pop`; `word` is writable. The addition is one instruction, so it happens whole or
+    // not at all on this CPU.
+    unsafe {
+        asm!(
+            section!(
+                "xor {done:e}, {done:e}",
+                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
+                "jne 92f",
+                "mov {done:e}, 1",
+                "add qword ptr [{word}], {value}",
+                "92:",
+            ),
+            area = in(reg) area.0,
+            regions = in(reg) regions.0,
+            region = in(reg) region,
+            word = in(reg) word,
+            value = in(reg) value,
+            done = out(reg) done,
+            tmp = out(reg) _,
+            options(nostack),
+        );
+    }
+    done != 0
+}
+
 /// The thread pointer.
 #[inline(always)]
 pub(super) fn thread_pointer() -> usize {

@@ -13,11 +13,11 @@
 //!
 //! | from | to | verb | when |
 //! | --- | --- | --- | --- |
-//! | `None` | `Held` | open | carved from the pool, count = capacity |
+//! | `None` | `Held`, `Full` | open | carved from the pool, count = capacity less what the carver takes |
 //! | `Held` | `Held`, `Listed` or `Full` | settle | the holder is done: keeps it, lists it, or count is 0 |
 //! | `Listed` | `Held` | hold | popped from its shelf |
 //! | `Full` | `Listed` | list | its first unit came back |
-//! | `Held` | `None` | retire | every bit set, count = capacity |
+//! | `Held`, `Full` | `None` | retire | every bit set, count = capacity |
 
 /// Who looks after the units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -64,7 +64,10 @@ pub(crate) struct SuperSlab {
     pub(crate) link: AtomicU32,
     /// Bit set = piece free.
     free: [AtomicU64; 1],
-    reserved: [AtomicU64; 6],
+    /// SuperSlabs in the Huge block that begins here; 0 if none does. Written by the owner of the block,
+    /// who places, resizes and ends it.
+    huge: AtomicU32,
+    reserved: [AtomicU32; 11],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -74,5 +77,26 @@ impl SuperSlab {
     #[inline]
     pub(crate) fn units(&self) -> FreeUnits<'_> {
         FreeUnits::new(&self.avail, &self.free)
+    }
+
+    /// SuperSlabs in the Huge block that begins here; 0 if none does.
+    pub(crate) fn huge(&self) -> usize {
+        // Relaxed: whoever has the block has it from a thread that saw the number written.
+        self.huge.load(Ordering::Relaxed) as usize
+    }
+
+    /// Notes that a Huge block of `superslabs` SuperSlabs begins here.
+    pub(crate) fn set_huge(&self, superslabs: usize) {
+        // Relaxed: as in `huge`.
+        self.huge.store(superslabs as u32, Ordering::Relaxed);
+    }
+
+    /// Ends the Huge block of `superslabs` SuperSlabs that begins here; `false` if there is none, or if
+    /// another thread was faster.
+    pub(crate) fn end_huge(&self, superslabs: usize) -> bool {
+        // Relaxed: who gives the run back publishes.
+        self.huge
+            .compare_exchange(superslabs as u32, 0, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok_and(|found| found != 0)
     }
 }

@@ -74,6 +74,29 @@ impl<'a> FreeUnits<'a> {
         self.avail.store(Avail::new(capacity, State::Held).0, Ordering::Relaxed);
     }
 
+    /// Opens unused units of which the caller, who must own the descriptor, takes the lowest `take` at
+    /// once: calls `sink(word, mask)` for them. The rest is held by the caller; with no rest, nobody
+    /// looks after the units. Returns the state.
+    pub(crate) fn open_taking(&self, capacity: u32, take: u32, mut sink: impl FnMut(usize, u64)) -> State {
+        debug_assert_eq!(self.avail().state(), State::None);
+        let (mut left, mut takes) = (capacity, take.min(capacity));
+        for (at, word) in self.words.iter().enumerate() {
+            let here = left.min(64);
+            let taken = takes.min(here);
+            if taken > 0 {
+                sink(at, low_bits(taken));
+            }
+            // Relaxed: as in `open`.
+            word.store(low_bits(here) & !low_bits(taken), Ordering::Relaxed);
+            left -= here;
+            takes -= taken;
+        }
+        let rest = capacity - take.min(capacity);
+        let avail = Avail::new(rest, if rest == 0 { State::Full } else { State::Held });
+        self.avail.store(avail.0, Ordering::Relaxed);
+        avail.state()
+    }
+
     /// Step 1 of giving back `n` units.
     #[inline]
     pub(crate) fn add(&self, n: u32) -> Duty {
@@ -97,13 +120,6 @@ impl<'a> FreeUnits<'a> {
     pub(crate) fn list(&self) {
         // Relaxed: the push on the shelf publishes; other givers only add to the count.
         let old = self.avail.fetch_xor(Avail::FULL_TO_LISTED, Ordering::Relaxed);
-        debug_assert_eq!(Avail(old).state(), State::Full);
-    }
-
-    /// With [`Duty::List`]: becomes the holder instead of listing.
-    pub(crate) fn adopt(&self) {
-        // Relaxed: `add` acquired the ownership, and nothing is published by taking it.
-        let old = self.avail.fetch_xor(Avail::FULL_TO_LISTED ^ Avail::LISTED_TO_HELD, Ordering::Relaxed);
         debug_assert_eq!(Avail(old).state(), State::Full);
     }
 
@@ -173,7 +189,7 @@ impl<'a> FreeUnits<'a> {
         }
     }
 
-    /// Whether every unit is free, as the holder sees it.
+    /// Whether every unit is free, as the owner of the moment sees it.
     pub(crate) fn all_free(&self, capacity: u32) -> bool {
         self.avail().count() == capacity
             && self.words.iter().enumerate().all(|(i, word)| {
@@ -186,6 +202,15 @@ impl<'a> FreeUnits<'a> {
 
     /// The holder ends the slab. `false` (and nothing changed) unless every unit is free.
     pub(crate) fn retire(&self, capacity: u32) -> bool {
+        self.retire_from(State::Held, capacity)
+    }
+
+    /// The one with [`Duty::List`] ends the slab instead of listing it. Likewise.
+    pub(crate) fn retire_full(&self, capacity: u32) -> bool {
+        self.retire_from(State::Full, capacity)
+    }
+
+    fn retire_from(&self, state: State, capacity: u32) -> bool {
         if !self.all_free(capacity) {
             return false;
         }
@@ -193,7 +218,7 @@ impl<'a> FreeUnits<'a> {
         // rather than a store only so that a stray double free is not covered up.
         self.avail
             .compare_exchange(
-                Avail::new(capacity, State::Held).0,
+                Avail::new(capacity, state).0,
                 Avail::new(0, State::None).0,
                 Ordering::Relaxed,
                 Ordering::Relaxed,

@@ -41,42 +41,42 @@ pub unsafe fn remap_in_place(addr: NonNull<u8>, old_len: usize, new_len: usize) 
 /// stays mapped, with its protection and policy, and reads as zero; the old mapping at `to` is
 /// replaced.
 ///
-/// Errors: `EINVAL` before Linux 5.7, or if the ranges overlap; `EFAULT` if `from` is not one
-/// mapping; `ENOMEM`. `from` is unchanged after an error. `to` is then reserved (`PROT_NONE`) and
-/// empty, or, after `EEXIST`, of unknown state: it must not be used again. mremap(2).
+/// Errors: `EINVAL` before Linux 5.7, or if the ranges overlap: nothing has changed, since the kernel
+/// looks at the arguments first. `EFAULT` if `from` is not one mapping; `ENOMEM`. `from` is unchanged
+/// then too, and `to` is reserved (`PROT_NONE`), empty and without policy or advice; or, after `EEXIST`,
+/// of unknown state: it must not be used again. mremap(2).
 ///
 /// # Safety
-/// Both ranges belong to the caller; nobody uses the contents of `to`, and nobody uses `from` during
-/// the call.
+/// Both ranges belong to the caller, and are no hugetlb memory; nobody uses the contents of `to`, and
+/// nobody uses `from` during the call.
 pub unsafe fn move_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<()> {
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     // SAFETY: passed on.
-    unsafe { remap_onto(from, to, len, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) }
+    match unsafe { mremap(from, len, len, flags, to.as_ptr()) } {
+        Ok(_) => Ok(()),
+        Err(Errno::EINVAL) => Err(Errno::EINVAL),
+        Err(errno) => Err(reserved(to, len, errno)),
+    }
 }
 
 /// Moves the whole mapping `from .. from + len` to `to`, replacing what is mapped there; `from` is
 /// unmapped. Pages, protection and policy go with it.
 ///
-/// Errors: `EINVAL` if the ranges overlap, or for hugetlb memory before Linux 5.16; else as
-/// [`move_pages`].
+/// Errors: `EINVAL` if the ranges overlap, or for hugetlb memory before Linux 5.16: as after any other
+/// error of [`move_pages`] but its `EINVAL`.
 ///
 /// # Safety
-/// As [`move_pages`]; and nobody uses `from` afterwards.
+/// Both ranges belong to the caller; nobody uses the contents of `to`, and nobody uses `from` afterwards.
 pub unsafe fn replace(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<()> {
     // SAFETY: passed on.
-    unsafe { remap_onto(from, to, len, MREMAP_MAYMOVE | MREMAP_FIXED) }
+    let moved = unsafe { mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to.as_ptr()) };
+    moved.map(drop).map_err(|errno| reserved(to, len, errno))
 }
 
-/// # Safety
-/// As [`move_pages`].
-unsafe fn remap_onto(from: NonNull<u8>, to: NonNull<u8>, len: usize, flags: i32) -> Result<()> {
-    // SAFETY: passed on.
-    match unsafe { mremap(from, len, len, flags, to.as_ptr()) } {
-        Ok(_) => Ok(()),
-        Err(errno) => match close_hole(to, len) {
-            Ok(()) => Err(errno),
-            Err(_) => Err(Errno::EEXIST),
-        },
-    }
+/// Closes the hole that a failed move may have made at its target; the error to report: `errno`, or
+/// `EEXIST` if there was no hole, or it could not be closed.
+fn reserved(to: NonNull<u8>, len: usize, errno: Errno) -> Errno {
+    close_hole(to, len).map_or(Errno::EEXIST, |()| errno)
 }
 
 /// Reserves `addr .. addr + len` if nothing is mapped there.
@@ -177,6 +177,19 @@ mod tests {
             unmap(from, 2 * MIB).unwrap();
             unmap(to, 4 * MIB).unwrap();
         }
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_know_the_move_changes_nothing() {
+        in_child(|| {
+            let (from, to) = (patterned(2 * MIB), patterned(2 * MIB));
+            fault::fail_nth(Call::Mremap, 1, Errno::EINVAL);
+            // SAFETY: the test's own mappings.
+            assert_eq!(unsafe { move_pages(from, to, 2 * MIB) }, Err(Errno::EINVAL));
+            // SAFETY: overlapping ranges of the test's own.
+            assert_eq!(unsafe { move_pages(from, from.add(MIB), 2 * MIB) }, Err(Errno::EINVAL));
+            assert!(has_pattern(from, 2 * MIB) && has_pattern(to, 2 * MIB));
+        });
     }
 
     #[test]
