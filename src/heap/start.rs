@@ -9,7 +9,7 @@ use super::{CacheMode, HEAP, Heap, PlacementMode, Shared, WhyPerThread};
 use crate::cache::gate;
 use crate::cache::layout::Layout;
 use crate::cache::per_cpu::PerCpu;
-use crate::config::{Config, HugeMode, NumaMode, RseqMode};
+use crate::config::{Config, HugeMode, NumaMode, Prefault, RseqMode};
 use crate::os::memory::{self, Advice};
 use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::thread_exit::ThreadExit;
@@ -125,6 +125,7 @@ fn publish(place: NonNull<Heap>, memory: NonNull<HeapMemory>) -> Option<&'static
     match HEAP.compare_exchange(ptr::null_mut(), place.as_ptr(), Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
             open_gate(heap);
+            heap.nodes().for_each(|node| heap.pool(node).prewarm(heap.config.prewarm_superslabs()));
             crate::telemetry::at_exit(heap);
             Some(heap)
         }
@@ -200,6 +201,7 @@ fn build_in(
     };
     let limits = os::cgroup::memory_limits().ok();
     let hard = config.limit_hard().resolve(limits.and_then(|limits| limits.max_bytes));
+    let soft = config.limit_soft().resolve(limits.and_then(|limits| limits.high_bytes));
     Ok(Heap {
         config,
         topology,
@@ -212,9 +214,10 @@ fn build_in(
         owner,
         per_cpu,
         pools,
-        budget: Budget::new(hard),
+        budget: Budget::new(hard, soft),
         settings: Settings {
             touch_on_carve: matches!(placement, PlacementMode::FirstTouch(_)),
+            prefault: config.prefault() == Prefault::On,
             transfer: Bounds {
                 class_bytes: config.transfer_class_bytes(),
                 node_bytes: config.transfer_node_bytes(),

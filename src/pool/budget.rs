@@ -9,11 +9,23 @@ pub(crate) struct Budget {
     taken: AtomicUsize,
     /// The hard limit in bytes; `usize::MAX` for none. Written once at start.
     limit: AtomicUsize,
+    /// The soft limit, likewise.
+    soft_limit: AtomicUsize,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { taken: AtomicUsize::new(0), limit: AtomicUsize::new(limit.unwrap_or(usize::MAX)) }
+    pub(crate) fn new(limit: Option<usize>, soft_limit: Option<usize>) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit.unwrap_or(usize::MAX)),
+            soft_limit: AtomicUsize::new(soft_limit.unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Whether taking `bytes` would pass the soft limit.
+    pub(crate) fn is_tight(&self, bytes: usize) -> bool {
+        // Relaxed: a bound that guards no memory.
+        self.taken.load(Ordering::Relaxed).saturating_add(bytes) > self.soft_limit.load(Ordering::Relaxed)
     }
 
     /// Takes `bytes` if the limit allows it.
@@ -45,11 +57,14 @@ mod tests {
 
     #[test]
     fn refuses_what_would_pass_the_limit_and_nothing_else() {
-        let budget = Budget::new(Some(100));
+        let budget = Budget::new(Some(100), Some(50));
         assert!(budget.take(60) && !budget.take(41) && budget.take(40));
         budget.give(1);
         assert!(!budget.take(2) && budget.take(1));
         assert_eq!(budget.taken(), 100);
-        assert!(Budget::new(None).take(usize::MAX));
+        assert!(budget.is_tight(0));
+        budget.give(60);
+        assert!(!budget.is_tight(10) && budget.is_tight(11));
+        assert!(Budget::new(None, None).take(usize::MAX));
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct NodeCounts {
 pub(crate) struct Settings {
     /// Whether a new slab's pages are backed at once by the CPU that carves it.
     pub(crate) touch_on_carve: bool,
+    /// Whether a new SuperSlab's pages are backed at once.
+    pub(crate) prefault: bool,
     /// Bounds of each node's transfer cache.
     pub(crate) transfer: Bounds,
 }

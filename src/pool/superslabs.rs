@@ -20,6 +20,10 @@ impl Pool<'_> {
     /// A new SuperSlab, readable and writable, that the caller owns; `None` if the range is used up,
     /// the limit is reached, or the kernel refuses.
     pub(super) fn map_superslab(&self) -> Option<SuperIndex> {
+        if self.budget.is_tight(SUPERSLAB_BYTES) {
+            self.retire_empty();
+            self.release_free();
+        }
         if !self.budget.take(SUPERSLAB_BYTES) {
             return None;
         }
@@ -35,7 +39,25 @@ impl Pool<'_> {
         // Relaxed: statistics.
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
-        Some(self.superslab(start))
+        let superslab = self.superslab(start);
+        if self.settings.prefault {
+            let at = self.space.pointer(self.space.superslab_address(superslab));
+            // SAFETY: just claimed and committed, so nobody uses it. Failing means that the pages come with
+            // their first touch.
+            let _ = unsafe { memory::populate(at, SUPERSLAB_BYTES) };
+        }
+        Some(superslab)
+    }
+
+    /// Makes up to `count` SuperSlabs ready.
+    pub(crate) fn prewarm(&self, count: u32) {
+        for superslab in (0..count).map_while(|_| self.map_superslab()) {
+            let units = self.space.superslab(superslab).units();
+            units.open(PIECES as u32);
+            if units.settle(0, Rest::List) == State::Listed {
+                self.list_superslab(superslab);
+            }
+        }
     }
 
     /// Gives the SuperSlabs of which every piece is free back to the kernel; returns the bytes.
