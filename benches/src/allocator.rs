@@ -62,8 +62,7 @@ impl Allocator {
 
     fn is_present(self) -> bool {
         match self {
-            Self::Glibc | Self::Mimalloc | Self::Ceiling => true,
-            Self::Numaslab => false,
+            Self::Numaslab | Self::Glibc | Self::Mimalloc | Self::Ceiling => true,
             Self::Jemalloc => cfg!(feature = "jemalloc"),
             Self::Snmalloc => cfg!(feature = "snmalloc"),
             Self::Rpmalloc => cfg!(feature = "rpmalloc"),

@@ -92,7 +92,7 @@ pub struct Batch {
 }
 
 impl Workload for Batch {
-    const METRICS: &'static [Metric] = &[TIME];
+    const METRICS: &'static [Metric] = &[TIME, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let bounds = Bounds { largest: self.sizes.max(), live_blocks: self.batch };

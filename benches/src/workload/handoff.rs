@@ -93,7 +93,7 @@ pub struct Handoff {
 }
 
 impl Workload for Handoff {
-    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT];
+    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let belt = Belt::<A>::new(self);

@@ -103,7 +103,7 @@ impl Mixed {
 }
 
 impl Workload for Mixed {
-    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT];
+    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let bounds = Bounds { largest: self.sizes.max(), live_blocks: self.slots };

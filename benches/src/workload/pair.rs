@@ -70,7 +70,7 @@ pub struct Pair {
 }
 
 impl Workload for Pair {
-    const METRICS: &'static [Metric] = &[TIME];
+    const METRICS: &'static [Metric] = &[TIME, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let bounds = Bounds { largest: BlockSize::new(BYTES), live_blocks: 1 };
