@@ -65,15 +65,23 @@ pub(crate) fn run_test(
 /// As [`succeed`], for the test called `name`.
 pub(crate) fn succeed_test(name: &str, key: &str, prepare: impl FnOnce(&mut Command), body: impl FnOnce()) {
     let Some(output) = run_test(name, key, prepare, body) else { return };
+    was_skipped(name, key, &output);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(
         output.status.success() && out.contains("1 passed"),
         "{name} ({key}): {}\n{out}\n{err}",
         describe(output.status)
     );
-    for line in out.lines().filter(|line| line.contains(SKIPPED)) {
+}
+
+/// Whether a child skipped its test; says so aloud.
+pub(crate) fn was_skipped(name: &str, key: &str, output: &Output) -> bool {
+    let out = text(&output.stdout);
+    let line = out.lines().find(|line| line.contains(SKIPPED));
+    if let Some(line) = line {
         aloud(&format!("{name} ({key}): {line}"));
     }
+    line.is_some()
 }
 
 /// Says, from within a child, that it does nothing, and why.

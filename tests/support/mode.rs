@@ -83,22 +83,19 @@ pub(crate) fn before_start<F: Fn(Mode)>(body: F) {
     }
 }
 
-/// As [`in_both_modes`], with a key for several children of one test; the parent gets how each ended.
-pub(crate) fn outcomes<F: Fn()>(key: &str, body: F) -> Vec<(Mode, Output)> {
+/// As [`in_both_modes`], for the test called `name`; the parent gets how each child ended that was not
+/// skipped.
+pub(crate) fn outcomes(name: &str, body: impl Fn()) -> Vec<(Mode, Output)> {
     let run = |mode: Mode| {
-        let key = format!("{}:{key}", mode.key());
-        let output = child::run_test(
-            test_of::<F>(),
-            &key,
-            |command| mode.choose(command),
-            || {
-                start(&NumaSlab::new());
-                if mode.is_on() {
-                    body();
-                }
-            },
-        );
-        output.map(|output| (mode, output))
+        let whole = || {
+            start(&NumaSlab::new());
+            if mode.is_on() {
+                body();
+            }
+        };
+        child::run_test(name, mode.key(), |command| mode.choose(command), whole)
+            .filter(|output| !child::was_skipped(name, mode.key(), output))
+            .map(|output| (mode, output))
     };
     Mode::BOTH.into_iter().filter_map(run).collect()
 }
