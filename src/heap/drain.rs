@@ -39,6 +39,13 @@ impl Heap {
         drained
     }
 
+    /// The last resort before a request fails: what lies in caches, in slabs of other classes, and in
+    /// SuperSlabs whose pieces are free goes back, and the request is tried once more.
+    #[cold]
+    pub(super) fn reclaim(&self) {
+        self.trim();
+    }
+
     /// Empties the region of one CPU and lists its held slabs.
     pub(crate) fn drain_cpu(&self, cpu: CpuId, drained: &mut Drained) {
         let Some(per_cpu) = &self.per_cpu else { return };

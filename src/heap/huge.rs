@@ -24,14 +24,22 @@ impl Heap {
     #[inline(never)]
     pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> *mut u8 {
         let Some(len) = superslabs(size) else { return ptr::null_mut() };
-        let own = self.seat().node();
-        let nodes = self.topology.nearest(own).filter(|node| node.index() < self.nodes);
-        for node in nodes {
-            if let Some(block) = self.place_huge(node, size, align) {
-                return block.as_ptr();
-            }
+        if let Some(block) = self.place_huge_somewhere(size, align) {
+            return block.as_ptr();
         }
-        self.allocate_mapping(len * SUPERSLAB_BYTES, align)
+        let block = self.allocate_mapping(len * SUPERSLAB_BYTES, align);
+        if !block.is_null() || len > self.space.node_superslabs() {
+            return block;
+        }
+        self.reclaim();
+        self.place_huge_somewhere(size, align).map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    /// A Huge block in the range of the nearest node that has room.
+    fn place_huge_somewhere(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let own = self.seat().node();
+        let mut nodes = self.topology.nearest(own).filter(|node| node.index() < self.nodes);
+        nodes.find_map(|node| self.place_huge(node, size, align))
     }
 
     /// A Huge block in the range of `node`.

@@ -40,7 +40,11 @@ impl Heap {
             }
         };
         let mut batch = Batch::new();
-        let found = self.find_blocks(&seat, class, demand.batch(), &mut batch);
+        let mut found = self.find_blocks(&seat, class, demand.batch(), &mut batch);
+        if found == Event::RefillFailed {
+            self.reclaim();
+            found = self.find_blocks(&seat, class, 1, &mut batch);
+        }
         self.count(&seat, found);
         let Some(answer) = batch.pop() else { return ptr::null_mut() };
         if batch.len() > 0 {

@@ -107,6 +107,13 @@ impl Pool<'_> {
         worthwhile
     }
 
+    /// Puts every SuperSlab on the list where it belongs by now.
+    pub(super) fn sort_all(&self) {
+        // Relaxed: a hint, as above.
+        self.node.returned.store(0, Ordering::Relaxed);
+        self.node.runs[..PIECES].iter().for_each(|list| self.sort(list));
+    }
+
     /// Puts each SuperSlab of a list on the list where it belongs by now.
     fn sort(&self, list: &TaggedStack) {
         let links = SuperLinks(self.space);

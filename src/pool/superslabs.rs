@@ -63,6 +63,8 @@ impl Pool<'_> {
     /// Gives the SuperSlabs of which every piece is free back to the kernel; returns the bytes.
     pub(crate) fn release_free(&self) -> usize {
         let links = SuperLinks(self.space);
+        // Some may have become free since they were listed.
+        self.sort_all();
         let mut chain = self.node.runs[PIECES].take_all();
         let mut released = 0;
         while let Some(index) = chain.next(&links) {
