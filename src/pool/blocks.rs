@@ -10,7 +10,7 @@ use super::batch::{Batch, MAX_BATCH};
 use super::{Pool, Stage};
 use crate::size_class::{Group, SizeClass};
 use crate::slab::avail::{Rest, State};
-use crate::slab::free_units::Duty;
+use crate::slab::free_units::{AlreadyFree, Duty};
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks};
 use crate::sync::{AtomicU32, Ordering};
@@ -168,12 +168,19 @@ impl Pool<'_> {
         let count = blocks.len() as u32;
         let before = units.avail().count();
         let duty = units.add(count);
+        let set = |word: usize, mask: u64| {
+            units.set(word, mask).map_err(|AlreadyFree(twice)| {
+                let index = word * 64 + twice.trailing_zeros() as usize;
+                let address = base + index * shape.block_bytes as usize;
+                (core::ptr::with_exposed_provenance_mut(address), Corruption::DoubleFree)
+            })
+        };
         let mut at = (0, 0u64);
         for block in blocks {
             let index = shape.block_from(block.addr() - base).ok_or((*block, Corruption::NotABlock))?;
             let (word, bit) = (index / 64, 1u64 << (index % 64));
             if word != at.0 && at.1 != 0 {
-                units.set(at.0, at.1).map_err(|_| (*block, Corruption::DoubleFree))?;
+                set(at.0, at.1)?;
                 at.1 = 0;
             }
             if word == at.0 && at.1 & bit != 0 {
@@ -181,7 +188,7 @@ impl Pool<'_> {
             }
             at = (word, at.1 | bit);
         }
-        units.set(at.0, at.1).map_err(|_| (blocks[blocks.len() - 1], Corruption::DoubleFree))?;
+        set(at.0, at.1)?;
         if duty == Duty::List {
             self.first_came_back(slab, class, count);
         } else if before + count >= shape.blocks as u32 {

@@ -44,9 +44,9 @@ pub(crate) enum Duty {
     List,
 }
 
-/// A unit was given back that was free already.
+/// Units were given back that were free already: these bits of the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AlreadyFree;
+pub(crate) struct AlreadyFree(pub(crate) u64);
 
 impl<'a> FreeUnits<'a> {
     pub(crate) const fn new(avail: &'a AtomicU32, words: &'a [AtomicU64]) -> Self {
@@ -113,7 +113,7 @@ impl<'a> FreeUnits<'a> {
         // Release: pairs with the Acquire in `take` and `all_free`; the block's last user is done
         // before its next user begins.
         let old = self.words[word].fetch_or(mask, Ordering::Release);
-        if old & mask == 0 { Ok(()) } else { Err(AlreadyFree) }
+        if old & mask == 0 { Ok(()) } else { Err(AlreadyFree(old & mask)) }
     }
 
     /// Step 3 of giving back, for the one with [`Duty::List`], who pushes the slab next.

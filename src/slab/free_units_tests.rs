@@ -68,8 +68,8 @@ fn a_unit_given_back_twice_is_seen() {
     slab.units().take_mask(0, 0b110);
     let _ = slab.units().add(1);
     assert_eq!(slab.units().set(0, 0b010), Ok(()));
-    assert_eq!(slab.units().set(0, 0b010), Err(AlreadyFree));
-    assert_eq!(slab.units().set(0, 0b101), Err(AlreadyFree));
+    assert_eq!(slab.units().set(0, 0b010), Err(AlreadyFree(0b010)));
+    assert_eq!(slab.units().set(0, 0b101), Err(AlreadyFree(0b001)));
 }
 
 #[test]
