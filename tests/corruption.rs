@@ -76,6 +76,17 @@ fn a_block_freed_again_after_it_went_back_to_its_slab() {
 }
 
 #[test]
+fn a_block_freed_again_among_its_neighbours() {
+    dies("double free of {} as a block of 64 bytes", || {
+        let blocks: Vec<_> = (0..8).map(|_| allocate(64)).collect();
+        release(announce(blocks[4]), 64);
+        trim();
+        (3..6).for_each(|number| release(blocks[number], 64));
+        trim();
+    });
+}
+
+#[test]
 fn a_block_freed_again_after_its_slab_was_given_up() {
     dies("free of {} as a block of 64 bytes: no such block", || {
         let block = announce(allocate(64));
