@@ -106,18 +106,8 @@ impl Heap {
 
     /// An empty region without a thread.
     fn take_region(&self) -> Option<(u32, Region)> {
-        if let Some(index) = self.shared.threads.idle.pop(&self.shared.threads) {
-            return self.region_at(index).map(|region| (index, region));
-        }
-        // Relaxed: the number is all that is handed out.
-        if self.shared.threads.made.load(Ordering::Relaxed) as usize >= CHUNK * CHUNKS {
-            return None;
-        }
-        let index = self.shared.threads.made.fetch_add(1, Ordering::Relaxed);
-        if index as usize >= CHUNK * CHUNKS {
-            return None;
-        }
-        match self.make_region(index) {
+        let index = self.take_number()?;
+        match self.region_at(index).or_else(|| self.make_region(index)) {
             Some(region) => Some((index, region)),
             None => {
                 // No memory now; the number stays known, its chunk is tried again at the next use.
@@ -127,12 +117,25 @@ impl Heap {
         }
     }
 
+    /// The number of a region without a thread, or one that no region had yet.
+    fn take_number(&self) -> Option<u32> {
+        let threads = &self.shared.threads;
+        if let Some(index) = threads.idle.pop(threads) {
+            return Some(index);
+        }
+        // Relaxed: the number is all that is handed out.
+        if threads.made.load(Ordering::Relaxed) as usize >= CHUNK * CHUNKS {
+            return None;
+        }
+        let index = threads.made.fetch_add(1, Ordering::Relaxed);
+        ((index as usize) < CHUNK * CHUNKS).then_some(index)
+    }
+
     /// The region with this number, if its chunk exists.
     pub(crate) fn region_at(&self, index: u32) -> Option<Region> {
         let start = self.region_start(index)?;
         // SAFETY: `make_region` made a region there, or the chunk's zeroed memory is one for node 0.
         unsafe { Region::from_base(start.as_ptr().add(crate::cache::region::CONTROL_BYTES)) }
-            .or_else(|| self.make_region(index))
     }
 
     fn region_start(&self, index: u32) -> Option<NonNull<u8>> {
