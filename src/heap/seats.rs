@@ -1,11 +1,13 @@
 //! Where the calling thread works.
 
-use super::{CacheMode, Heap};
+use super::{CacheMode, Heap, start};
 use crate::cache::control::Event;
+use crate::cache::gate;
 use crate::cache::seat::{CpuSeat, Seat};
 use crate::os::cpu;
 use crate::rseq::area::{self, Owner};
 use crate::rseq::thread_block::{self, Life};
+use crate::sync::{Ordering, compiler_fence};
 use crate::units::{CpuId, NodeId};
 
 impl Heap {
@@ -18,6 +20,10 @@ impl Heap {
     }
 
     fn cpu_seat(&self) -> Seat {
+        if !gate::is_open() {
+            // The one who published the heap has not come to it yet; in a forked child it never will.
+            start::open_gate(self);
+        }
         let id = area::cpu_id(self.area).or_else(|| self.register());
         let Some(cpu) = id.map(CpuId) else { return self.thread_seat() };
         let all = self.per_cpu.as_ref();
@@ -38,14 +44,17 @@ impl Heap {
         if block.life() != Life::Unknown {
             return None;
         }
-        // Before arming, which may allocate and come back here.
-        block.set_life(Life::Served);
-        area::register_own().ok()?;
-        if self.arm_exit(None) {
-            return area::cpu_id(self.area);
+        // Arming may allocate: such a request, and a handler's, finds the thread settling. A handler that
+        // gave it a region now would lose the region when this arms the hook anew.
+        block.set_life(Life::Settling);
+        compiler_fence(Ordering::SeqCst);
+        let armed = area::register_own().is_ok() && self.arm_exit(None);
+        if !armed {
+            area::unregister_own();
         }
-        area::unregister_own();
-        None
+        compiler_fence(Ordering::SeqCst);
+        block.set_life(Life::Served);
+        if armed { area::cpu_id(self.area) } else { None }
     }
 
     fn thread_seat(&self) -> Seat {

@@ -22,7 +22,7 @@ use crate::rseq::area::{self, Owner};
 use crate::rseq::self_test;
 use crate::size_class::TINY_MAX;
 use crate::slab::space::Space;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::units::{CpuId, MAX_NODES, NodeId, PAGE_BYTES};
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
@@ -140,7 +140,8 @@ fn publish(place: NonNull<Heap>, memory: NonNull<HeapMemory>) -> Option<&'static
     }
 }
 
-fn open_gate(heap: &Heap) {
+/// Opens the hit path. Doing it again changes nothing.
+pub(super) fn open_gate(heap: &Heap) {
     if let Some(per_cpu) = &heap.per_cpu {
         let limit = TINY_MAX as isize;
         let free_limit = if heap.nodes == 1 { limit } else { -1 };
@@ -151,7 +152,7 @@ fn open_gate(heap: &Heap) {
 }
 
 fn build(config: Config, shared: &'static Shared) -> Result<Heap> {
-    let topology = Topology::read()?;
+    let topology = topology()?;
     let nodes = if config.numa() == NumaMode::Off { 1 } else { topology.node_count().min(MAX_NODES) };
     let space = Space::reserve(nodes, node_bytes(&config, topology))?;
     match build_in(config, shared, topology, nodes, space) {
@@ -162,6 +163,19 @@ fn build(config: Config, shared: &'static Shared) -> Result<Heap> {
             Err(error)
         }
     }
+}
+
+/// The topology of this machine, read once: a start that fails is tried again, and must leave nothing.
+fn topology() -> Result<&'static Topology> {
+    static TOPOLOGY: AtomicPtr<Topology> = AtomicPtr::new(ptr::null_mut());
+    // SAFETY: null, or a topology that lives for ever. Acquire: pairs with the Release below.
+    if let Some(known) = unsafe { TOPOLOGY.load(Ordering::Acquire).as_ref() } {
+        return Ok(known);
+    }
+    let read = Topology::read()?;
+    // Release: publishes what was read. Threads that read at the same moment read the same.
+    TOPOLOGY.store(ptr::from_ref(read).cast_mut(), Ordering::Release);
+    Ok(read)
 }
 
 fn build_in(
@@ -246,10 +260,16 @@ fn trust(
     if config.rseq() == RseqMode::Off {
         return Err(WhyPerThread::Configured);
     }
+    let was_registered = area::cpu_id(area).is_some();
     if owner == Owner::Numaslab && area::register_own().is_err() {
         return Err(WhyPerThread::Rseq(self_test::Distrust::NotRegistered));
     }
-    self_test::run(area).map_err(WhyPerThread::Rseq)?;
+    let tested = self_test::run(area);
+    if !was_registered {
+        // Registered for good at its first miss, as all threads are, with an exit hook.
+        area::unregister_own();
+    }
+    tested.map_err(WhyPerThread::Rseq)?;
     let revocable = membarrier::register_rseq().is_ok();
     Ok(CacheMode::PerCpu { libc_area: owner == Owner::Libc, revocable })
 }
