@@ -9,6 +9,7 @@ use super::control::Event;
 use super::layout::{Header, Layout, ListIndex};
 use super::seat::Seat;
 use crate::size_class::{CLASSES, SizeClass};
+use crate::sync::Ordering;
 
 /// How many lists are looked at in one search for room.
 const LOOKS: usize = CLASSES;
@@ -32,7 +33,7 @@ pub(crate) fn widen(
     }
     let bytes = (wants - has) * class.bytes();
     let control = region.control();
-    if control.allotted() + bytes > budget {
+    if control.allotted().saturating_add(bytes) > budget {
         return false;
     }
     let len = if old.0 == 0 { first } else { old.len() };
@@ -52,7 +53,9 @@ pub(crate) fn recount(seat: &Seat, layout: &Layout) {
         .lists()
         .map(|(list, class)| region.header(list).end().saturating_sub(layout.first(list)) * class.bytes())
         .sum();
-    seat.add(control.allotment(), (sum as u64).wrapping_sub(control.allotted() as u64));
+    // Relaxed: a bound, not ownership.
+    let counted = control.allotment().load(Ordering::Relaxed);
+    seat.add(control.allotment(), (sum as u64).wrapping_sub(counted));
 }
 
 /// Finds a list of the own node that can lose room, and was not missed lately; not that of `but`.

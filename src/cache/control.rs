@@ -143,10 +143,11 @@ impl Control {
         }
     }
 
-    /// Bytes of capacity given to the lists.
+    /// Bytes of capacity given to the lists. Additions that came too late may leave the sum below 0: then
+    /// 0.
     pub(crate) fn allotted(&self) -> usize {
         // Relaxed: a bound, not ownership.
-        self.allotted.load(Ordering::Relaxed) as usize
+        (self.allotted.load(Ordering::Relaxed) as i64).max(0) as usize
     }
 
     /// Notes that a list wants room that the budget does not have; whether it is time to look for a list
@@ -164,5 +165,18 @@ impl Control {
         let hand = self.hand.load(Ordering::Relaxed);
         self.hand.store(hand.wrapping_add(1), Ordering::Relaxed);
         SizeClass::from_index(hand as usize % CLASSES).unwrap_or(SizeClass::of(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subtraction_without_its_addition_is_no_huge_sum() {
+        // SAFETY: zeroed memory is valid.
+        let control: Control = unsafe { core::mem::zeroed() };
+        control.allotment().fetch_sub(64, Ordering::Relaxed);
+        assert_eq!(control.allotted(), 0);
     }
 }

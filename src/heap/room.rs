@@ -24,7 +24,7 @@ impl Heap {
         }
         let mut left = budget.saturating_sub(region.control().allotted());
         if region.control().is_time_to_search() {
-            left += self.shrink_idle(seat, class, (wants - has) * class.bytes());
+            left = left.saturating_add(self.shrink_idle(seat, class, (wants - has) * class.bytes()));
         }
         let fit = (left / class.bytes()).min(wants - has);
         if fit > 0 {
