@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::region::Region;
-use crate::os::{Result, memory};
+use crate::os::{Result, cpu::cpu_limit, memory};
 use crate::rseq::{Regions, empty_region};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::units::{CpuId, NodeId, PAGE_BYTES};
@@ -42,7 +42,8 @@ impl PerCpu {
         let regions = memory::map(cpus * stride)?;
         // SAFETY: a fresh mapping; the advice changes no contents. Regions are touched here and there.
         let _ = unsafe { memory::advise(regions, cpus * stride, memory::Advice::NoHugePage) };
-        let entries = (cpus + BELOW).max(LEAST_ENTRIES);
+        // The table must have every number that the kernel may store, also where sysfs tells of fewer.
+        let entries = cpus.max(cpu_limit()).max(LEAST_ENTRIES) + BELOW;
         let table_bytes = (entries * size_of::<AtomicPtr<u8>>()).next_multiple_of(PAGE_BYTES);
         let table = match memory::map(table_bytes) {
             Ok(table) => table.cast(),
