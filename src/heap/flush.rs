@@ -63,19 +63,32 @@ impl Heap {
         new.batch().min(has.div_ceil(2)).max(1)
     }
 
-    /// Gives blocks of `class`, all of one home node, back to that node; says where they went. Aborts the
-    /// process if one of them is no block of that class.
+    /// Gives blocks of `class` back to their home node; says where they went. Aborts the process if one
+    /// of them is no block of that class.
+    ///
+    /// Blocks of a list have one home, with one exception: a thread's own list has others too after a
+    /// handler has interrupted this thread on its way to the list, and let the region follow the thread
+    /// to another node.
     pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) -> Event {
         let Some(first) = blocks.first() else { return Event::FlushSlabs };
         let Some(home) = self.space.node_of(first.addr()) else { corruption::foreign(*first) };
+        let mut mixed = false;
         for block in blocks.iter() {
             match self.space.place(block.addr()) {
                 None => corruption::found(*block, class, Corruption::NotABlock),
                 Some(place) if place.class != class => {
                     corruption::found(*block, class, Corruption::WrongClass(place.class))
                 }
-                Some(_) => {}
+                Some(place) => mixed |= self.space.node_of_slab(place.slab) != home,
             }
+        }
+        if mixed {
+            blocks.sort_unstable();
+            let same =
+                |a: &*mut u8, b: &*mut u8| self.space.node_of(a.addr()) == self.space.node_of(b.addr());
+            return blocks
+                .chunk_by_mut(same)
+                .fold(Event::FlushSlabs, |_, group| self.give_home(class, group));
         }
         let pool = self.pool(home);
         if blocks.len() >= LEAST_TRANSFER
