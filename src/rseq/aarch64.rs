@@ -334,9 +334,10 @@ pub(super) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *m
 #[inline(always)]
 pub(super) fn thread_pointer() -> usize {
     let pointer: usize;
-    // SAFETY: reads a register that every thread of a process has.
+    // SAFETY: reads a register that every thread of a process has. Not `pure`: the compiler must not keep
+    // the value in a function that is inlined into a coroutine, which may go on in another thread.
     unsafe {
-        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nomem, nostack, preserves_flags));
     }
     pointer
 }
