@@ -83,7 +83,7 @@ impl Space {
     /// [`MIN_NODE_BYTES`]; then its error is returned and nothing stays mapped.
     pub(crate) fn reserve(nodes: usize, node_bytes: usize) -> Result<Self> {
         let most = MAX_SPACE_BYTES / nodes.next_power_of_two();
-        let mut bytes = node_bytes.next_power_of_two().clamp(MIN_NODE_BYTES, most);
+        let mut bytes = node_bytes.min(most).next_power_of_two().max(MIN_NODE_BYTES);
         loop {
             match Self::reserve_exactly(nodes, bytes) {
                 Ok(space) => return Ok(space),
@@ -331,6 +331,14 @@ mod tests {
 
     fn space(nodes: usize) -> Space {
         Space::reserve(nodes, MIN_NODE_BYTES).unwrap()
+    }
+
+    #[test]
+    fn an_absurd_wish_is_cut_down_to_what_there_is() {
+        let s = Space::reserve(1, usize::MAX).unwrap();
+        assert!(s.node_bytes() >= MIN_NODE_BYTES && s.node_bytes() <= MAX_SPACE_BYTES);
+        // SAFETY: the test's own space.
+        unsafe { s.unmap() };
     }
 
     #[test]
