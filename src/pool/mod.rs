@@ -2,7 +2,7 @@
 //!
 //! | file | concept |
 //! | --- | --- |
-//! | [`range`], [`superslabs`] | SuperSlabs out of the node's address range |
+//! | [`range`], [`zone`], [`superslabs`] | SuperSlabs out of the two halves of the node's address range |
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
 //! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
@@ -23,6 +23,8 @@ pub(crate) mod slabs;
 #[cfg(not(loom))]
 pub(crate) mod superslabs;
 pub(crate) mod transfer;
+#[cfg(not(loom))]
+pub(crate) mod zone;
 
 #[cfg(not(loom))]
 pub(crate) use node::{NodePool, Pool, Settings, Stage};

@@ -2,25 +2,22 @@
 
 use super::budget::Budget;
 use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
+use super::zone::ZoneLists;
 use crate::size_class::CLASSES;
 use crate::slab::space::Space;
 use crate::sync::tagged_stack::TaggedStack;
 use crate::sync::{AtomicU32, AtomicU64};
-use crate::units::{NodeId, PIECES};
+use crate::units::NodeId;
 
 /// What threads share of a node. Zeroed memory is a valid, empty pool; it lies on its node.
 #[repr(C)]
 pub(crate) struct NodePool {
     /// Slabs with free blocks, for each class.
     pub(super) shelves: [TaggedStack; CLASSES],
-    /// SuperSlabs with free pieces, by the length of their longest run when listed; `runs[0]` is empty.
-    pub(super) runs: [TaggedStack; PIECES + 1],
-    /// See [`super::range`].
-    pub(super) hint: AtomicU32,
+    /// SuperSlabs with free pieces, by [`Zone`](super::zone::Zone).
+    pub(super) zones: [ZoneLists; 2],
     /// About how many slabs have become empty since the last walk. Givers add, walkers reset.
     pub(super) empties: AtomicU32,
-    /// Pieces that came back to listed SuperSlabs since the lists were last sorted. Likewise.
-    pub(super) returned: AtomicU32,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.

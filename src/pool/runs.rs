@@ -9,6 +9,7 @@
 //! Neighbours: [`super::slabs`] carves slabs from the runs and gives them back.
 
 use super::Pool;
+use super::zone::{Zone, ZoneLists};
 use crate::slab::avail::{Rest, State};
 use crate::slab::free_units::Duty;
 use crate::slab::space::{SlabIndex, SuperIndex, SuperLinks};
@@ -30,25 +31,31 @@ pub(crate) enum Shortage {
 }
 
 impl Pool<'_> {
-    /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab; maps a new SuperSlab if need be.
-    pub(crate) fn take_run(&self, pieces: u32) -> Result<SlabIndex, Shortage> {
-        if let Some(run) = self.take_listed_run(pieces) {
+    /// The lists of a zone.
+    pub(super) fn lists(&self, zone: Zone) -> &ZoneLists {
+        &self.node.zones[zone as usize]
+    }
+
+    /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab of a zone; maps a new SuperSlab if
+    /// need be.
+    pub(crate) fn take_run(&self, zone: Zone, pieces: u32) -> Result<SlabIndex, Shortage> {
+        if let Some(run) = self.take_listed_run(zone, pieces) {
             return Ok(run);
         }
-        let walked = [self.sort_if_worthwhile(pieces), self.retire_if_worthwhile()];
+        let walked = [self.sort_if_worthwhile(zone, pieces), self.retire_if_worthwhile()];
         if walked.contains(&true)
-            && let Some(run) = self.take_listed_run(pieces)
+            && let Some(run) = self.take_listed_run(zone, pieces)
         {
             return Ok(run);
         }
-        let superslab = self.map_superslab().ok_or(Shortage::Memory)?;
+        let superslab = self.map_superslab(zone).ok_or(Shortage::Memory)?;
         self.space.superslab(superslab).units().open(PIECES as u32);
         self.take_held_run(superslab, pieces).ok_or(Shortage::Memory)
     }
 
-    fn take_listed_run(&self, pieces: u32) -> Option<SlabIndex> {
+    fn take_listed_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {
         let links = SuperLinks(self.space);
-        for list in &self.node.runs[pieces as usize..] {
+        for list in &self.lists(zone).runs[pieces as usize..] {
             for _ in 0..TRIES {
                 if list.looks_empty() {
                     break;
@@ -90,28 +97,30 @@ impl Pool<'_> {
             self.list_superslab(superslab);
         } else {
             // Relaxed: a hint that sorting would find something.
-            self.node.returned.fetch_add(pieces, Ordering::Relaxed);
+            self.lists(self.zone_of(superslab)).returned.fetch_add(pieces, Ordering::Relaxed);
         }
     }
 
     /// Sorts the lists below `pieces` anew if at least that many pieces have come back to listed
     /// SuperSlabs since the last time; whether it did.
-    fn sort_if_worthwhile(&self, pieces: u32) -> bool {
-        let least = pieces.max(WORTHWHILE);
+    fn sort_if_worthwhile(&self, zone: Zone, pieces: u32) -> bool {
+        let (lists, least) = (self.lists(zone), pieces.max(WORTHWHILE));
         // Relaxed: a hint. One thread resets it and walks; others go on to map.
-        let worthwhile = self.node.returned.load(Ordering::Relaxed) >= least
-            && self.node.returned.swap(0, Ordering::Relaxed) >= least;
+        let worthwhile = lists.returned.load(Ordering::Relaxed) >= least
+            && lists.returned.swap(0, Ordering::Relaxed) >= least;
         if worthwhile {
-            self.node.runs[..pieces as usize].iter().for_each(|list| self.sort(list));
+            lists.runs[..pieces as usize].iter().for_each(|list| self.sort(list));
         }
         worthwhile
     }
 
     /// Puts every SuperSlab on the list where it belongs by now.
     pub(super) fn sort_all(&self) {
-        // Relaxed: a hint, as above.
-        self.node.returned.store(0, Ordering::Relaxed);
-        self.node.runs[..PIECES].iter().for_each(|list| self.sort(list));
+        for lists in &self.node.zones {
+            // Relaxed: a hint, as above.
+            lists.returned.store(0, Ordering::Relaxed);
+            lists.runs[..PIECES].iter().for_each(|list| self.sort(list));
+        }
     }
 
     /// Puts each SuperSlab of a list on the list where it belongs by now.
@@ -133,7 +142,8 @@ impl Pool<'_> {
         let free = self.space.superslab(superslab).units().word(0) as u32;
         // The count may run ahead of the bits, so there may be no bit yet: then the list for 1.
         let longest = longest_run(free).max(1);
-        self.node.runs[longest as usize].push(&SuperLinks(self.space), superslab.0);
+        let lists = self.lists(self.zone_of(superslab));
+        lists.runs[longest as usize].push(&SuperLinks(self.space), superslab.0);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Slabs come and go: carved from runs of pieces, retired when every block is free.
 
 use super::Pool;
+use super::zone::Zone;
 use crate::os::memory;
 use crate::size_class::SizeClass;
 use crate::slab::avail::State;
@@ -25,7 +26,7 @@ impl Pool<'_> {
         sink: impl FnMut(SlabIndex, usize, u64),
     ) -> Option<(SlabIndex, State)> {
         let shape = Shape::of(class);
-        let slab = self.take_run(shape.pieces as u32).ok()?;
+        let slab = self.take_run(Zone::of(class), shape.pieces as u32).ok()?;
         if self.settings.touch_on_carve {
             self.touch(slab, shape);
         }

@@ -2,6 +2,7 @@
 
 use super::Pool;
 use super::range::{RangeMap, Run};
+use super::zone::Zone;
 use crate::os::memory::{self, Advice};
 use crate::slab::avail::{Rest, State};
 use crate::slab::space::{SuperIndex, SuperLinks};
@@ -12,14 +13,30 @@ use crate::units::{PIECES, SUPERSLAB_BYTES};
 const CHUNKS: [(u32, usize); 3] = [(64, 16), (8, 4), (0, 1)];
 
 impl Pool<'_> {
-    /// The map of the node's range.
+    /// The map of the node's range, both zones.
     pub(crate) fn range(&self) -> RangeMap<'_> {
-        RangeMap::new(self.used, &self.node.hint)
+        RangeMap::new(self.used, &self.lists(Zone::Small).hint)
     }
 
-    /// A new SuperSlab, readable and writable, that the caller owns; `None` if the range is used up,
+    /// The map of a zone, and the number of its first SuperSlab.
+    fn zone_range(&self, zone: Zone) -> (RangeMap<'_>, usize) {
+        let half = self.used.len() / 2;
+        let hint = &self.lists(zone).hint;
+        match zone {
+            Zone::Small => (RangeMap::new(&self.used[..half], hint), 0),
+            Zone::Large => (RangeMap::new(&self.used[half..], hint), half * 64),
+        }
+    }
+
+    /// The zone in which a SuperSlab lies.
+    pub(super) fn zone_of(&self, superslab: SuperIndex) -> Zone {
+        let number = (superslab.0 - self.superslab(0).0) as usize;
+        if number < self.used.len() / 2 * 64 { Zone::Small } else { Zone::Large }
+    }
+
+    /// A new SuperSlab of a zone, readable and writable, that the caller owns; `None` if the range is used up,
     /// the limit is reached, or the kernel refuses.
-    pub(super) fn map_superslab(&self) -> Option<SuperIndex> {
+    pub(super) fn map_superslab(&self, zone: Zone) -> Option<SuperIndex> {
         if self.budget.is_tight(SUPERSLAB_BYTES) {
             self.retire_empty();
             self.release_free();
@@ -27,12 +44,13 @@ impl Pool<'_> {
         if !self.budget.take(SUPERSLAB_BYTES) {
             return None;
         }
-        let Some(start) = self.range().claim_one() else {
+        let (range, first) = self.zone_range(zone);
+        let Some(start) = range.claim_one().map(|number| first + number) else {
             self.budget.give(SUPERSLAB_BYTES);
             return None;
         };
         if !self.commit(Run { start, len: 1 }) {
-            self.range().release(Run { start, len: 1 });
+            range.release(Run { start: start - first, len: 1 });
             self.budget.give(SUPERSLAB_BYTES);
             return None;
         }
@@ -49,9 +67,9 @@ impl Pool<'_> {
         Some(superslab)
     }
 
-    /// Makes up to `count` SuperSlabs ready.
+    /// Makes up to `count` SuperSlabs for small blocks ready.
     pub(crate) fn prewarm(&self, count: u32) {
-        for superslab in (0..count).map_while(|_| self.map_superslab()) {
+        for superslab in (0..count).map_while(|_| self.map_superslab(Zone::Small)) {
             let units = self.space.superslab(superslab).units();
             units.open(PIECES as u32);
             if units.settle(0, Rest::List) == State::Listed {
@@ -65,16 +83,18 @@ impl Pool<'_> {
         let links = SuperLinks(self.space);
         // Some may have become free since they were listed.
         self.sort_all();
-        let mut chain = self.node.runs[PIECES].take_all();
         let mut released = 0;
-        while let Some(index) = chain.next(&links) {
-            let superslab = SuperIndex(index);
-            let units = self.space.superslab(superslab).units();
-            units.hold();
-            if self.unmap_superslab(superslab) {
-                released += SUPERSLAB_BYTES;
-            } else if units.settle(0, Rest::List) == State::Listed {
-                self.list_superslab(superslab);
+        for zone in Zone::ALL {
+            let mut chain = self.lists(zone).runs[PIECES].take_all();
+            while let Some(index) = chain.next(&links) {
+                let superslab = SuperIndex(index);
+                let units = self.space.superslab(superslab).units();
+                units.hold();
+                if self.unmap_superslab(superslab) {
+                    released += SUPERSLAB_BYTES;
+                } else if units.settle(0, Rest::List) == State::Listed {
+                    self.list_superslab(superslab);
+                }
             }
         }
         released
@@ -95,8 +115,9 @@ impl Pool<'_> {
         }
         let retired = units.retire(PIECES as u32);
         debug_assert!(retired);
-        let start = (superslab.0 - self.superslab(0).0) as usize;
-        self.range().release(Run { start, len: 1 });
+        let (range, first) = self.zone_range(self.zone_of(superslab));
+        let start = (superslab.0 - self.superslab(0).0) as usize - first;
+        range.release(Run { start, len: 1 });
         self.budget.give(SUPERSLAB_BYTES);
         // Relaxed: a statistic.
         self.node.counts.superslabs.fetch_sub(1, Ordering::Relaxed);
