@@ -28,7 +28,10 @@ impl Heap {
             return block.as_ptr();
         }
         let block = self.allocate_mapping(len * SUPERSLAB_BYTES, align);
-        if !block.is_null() || len > self.space.node_superslabs() {
+        // What can never be had is no reason to empty everybody's caches.
+        let is_within_reach =
+            len <= self.space.node_superslabs() && self.budget.is_within_reach(len * SUPERSLAB_BYTES);
+        if !block.is_null() || !is_within_reach {
             return block;
         }
         self.reclaim();

@@ -338,16 +338,15 @@ fn bind_memory(
     policy::bind(at, bytes, binding, &nodes)
 }
 
-/// Asks for transparent huge pages in a part of a node's range, as far as they pay there (see
-/// `pool::zone`), and not in its first few SuperSlabs; or declines them.
+/// Asks for transparent huge pages in a part of a node's range, but not in its first few SuperSlabs; or
+/// declines them.
 fn advise_huge(config: &Config, space: &Space, node: NodeId, at: NonNull<u8>, bytes: usize) {
-    // Huge pages are for the zone of small blocks, the lower half of the range.
-    let (skip, span, advice) = match config.huge() {
-        HugeMode::Never => (0, space.node_bytes(), Advice::NoHugePage),
-        HugeMode::Transparent | HugeMode::Reserved => (SMALL_BYTES, space.node_bytes() / 2, Advice::HugePage),
+    let (skip, advice) = match config.huge() {
+        HugeMode::Never => (0, Advice::NoHugePage),
+        HugeMode::Transparent | HugeMode::Reserved => (SMALL_BYTES, Advice::HugePage),
     };
     let base = space.superslab_address(space.first_superslab(node));
-    let (from, end) = (at.addr().get().max(base + skip), (at.addr().get() + bytes).min(base + span));
+    let (from, end) = (at.addr().get().max(base + skip), at.addr().get() + bytes);
     if from < end {
         // SAFETY: memory of the range; the advice changes no contents.
         let _ = unsafe { memory::advise(space.pointer(from), end - from, advice) };

@@ -22,6 +22,12 @@ impl Budget {
         }
     }
 
+    /// Whether `bytes` would fit if nothing were taken.
+    pub(crate) fn is_within_reach(&self, bytes: usize) -> bool {
+        // Relaxed: a bound that guards no memory.
+        bytes <= self.limit.load(Ordering::Relaxed)
+    }
+
     /// Whether taking `bytes` would pass the soft limit.
     pub(crate) fn is_tight(&self, bytes: usize) -> bool {
         // Relaxed: a bound that guards no memory.
@@ -58,6 +64,7 @@ mod tests {
     #[test]
     fn refuses_what_would_pass_the_limit_and_nothing_else() {
         let budget = Budget::new(Some(100), Some(50));
+        assert!(budget.is_within_reach(100) && !budget.is_within_reach(101));
         assert!(budget.take(60) && !budget.take(41) && budget.take(40));
         budget.give(1);
         assert!(!budget.take(2) && budget.take(1));

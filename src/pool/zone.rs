@@ -1,9 +1,8 @@
 //! The two zones of a node's range: SuperSlabs for Tiny and Mid slabs, and SuperSlabs for Large ones.
 //!
-//! Apart for two reasons. A long-lived Tiny slab does not break up a SuperSlab that runs of sixteen
-//! pieces need. And huge pages pay in the first zone, whose SuperSlabs fill up with small blocks, but
-//! not in the second, where a block may be touched in a few pages only. The first zone is the lower half
-//! of the range, the second the upper; Huge blocks take from below and may reach into both.
+//! Apart, so that a long-lived Tiny slab does not break up a SuperSlab that runs of sixteen pieces need.
+//! The first zone is the lower half of the range, the second the upper; Huge blocks take from below and
+//! may reach into both.
 
 use crate::size_class::{Group, SizeClass};
 use crate::sync::AtomicU32;
