@@ -211,3 +211,20 @@ fn a_running_heap_needs_no_more_address_space() {
         }
     });
 }
+
+#[test]
+fn a_huge_block_across_half_the_range_leaves_room_for_small_ones() {
+    let heap = NumaSlab::with_config(Config::new().with_node_reserve_bytes(1 << 30));
+    on_heap(heap, || {
+        balance(|| {
+            let mut blocks: Vec<Block> = [700 * MIB].into_iter().filter_map(block).collect();
+            assert_eq!(blocks.len(), 1);
+            for size in [64, 9000, 300_000] {
+                let some: Vec<Block> = (0..8 * MIB / size).map_while(|_| block(size)).collect();
+                assert_eq!(some.len(), 8 * MIB / size, "blocks of {size}");
+                blocks.extend(some);
+            }
+            free(blocks);
+        });
+    });
+}

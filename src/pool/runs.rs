@@ -36,8 +36,8 @@ impl Pool<'_> {
         &self.node.zones[zone as usize]
     }
 
-    /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab of a zone; maps a new SuperSlab if
-    /// need be.
+    /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab, of the given zone if there is one to be
+    /// had; maps a new SuperSlab if need be.
     pub(crate) fn take_run(&self, zone: Zone, pieces: u32) -> Result<SlabIndex, Shortage> {
         if let Some(run) = self.take_listed_run(zone, pieces) {
             return Ok(run);
@@ -48,9 +48,18 @@ impl Pool<'_> {
         {
             return Ok(run);
         }
-        let superslab = self.map_superslab(zone).ok_or(Shortage::Memory)?;
+        // The zone is full, or nothing more may be mapped: the other zone is better than nothing.
+        self.take_new_run(zone, pieces)
+            .or_else(|| self.take_listed_run(zone.other(), pieces))
+            .or_else(|| self.take_new_run(zone.other(), pieces))
+            .ok_or(Shortage::Memory)
+    }
+
+    /// Takes a run from a new SuperSlab.
+    fn take_new_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {
+        let superslab = self.map_superslab(zone)?;
         self.space.superslab(superslab).units().open(PIECES as u32);
-        self.take_held_run(superslab, pieces).ok_or(Shortage::Memory)
+        self.take_held_run(superslab, pieces)
     }
 
     fn take_listed_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {

@@ -2,7 +2,7 @@
 //!
 //! Apart, so that a long-lived Tiny slab does not break up a SuperSlab that runs of sixteen pieces need.
 //! The first zone is the lower half of the range, the second the upper; Huge blocks take from below and
-//! may reach into both.
+//! may reach into both. A slab that finds no room in its zone takes from the other.
 
 use crate::size_class::{Group, SizeClass};
 use crate::sync::AtomicU32;
@@ -21,6 +21,14 @@ pub(crate) enum Zone {
 impl Zone {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Small, Self::Large];
+
+    /// The other one.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Small => Self::Large,
+            Self::Large => Self::Small,
+        }
+    }
 
     /// The zone for slabs of `class`.
     pub(crate) const fn of(class: SizeClass) -> Self {
