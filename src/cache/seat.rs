@@ -94,10 +94,9 @@ impl Seat {
         }
     }
 
-    /// Takes up to `want` blocks off a list: of the CPU on which the thread is by now, whose blocks may
-    /// live on another node than this seat's.
-    pub(crate) fn pop_batch(&self, list: ListIndex, want: usize) -> Batch {
-        let mut batch = Batch::new();
+    /// Takes up to `want` blocks off a list into `batch`, which must be empty: of the CPU on which the
+    /// thread is by now, whose blocks may live on another node than this seat's.
+    pub(crate) fn pop_batch(&self, list: ListIndex, want: usize, batch: &mut Batch) {
         match self {
             // SAFETY: who made the seat promised what the sections need; they write as many blocks as
             // they say.
@@ -108,12 +107,11 @@ impl Seat {
             },
             Self::Thread(_) => {
                 if let Some(busy) = Busy::enter() {
-                    busy.pop_batch(list, want, &mut batch);
+                    busy.pop_batch(list, want, batch);
                 }
             }
             Self::Bare(_) => {}
         }
-        batch
     }
 
     /// Puts blocks that belong there on a list; returns how many, from the first.

@@ -59,7 +59,7 @@ impl Config {
         Self::of(Profile::Balanced)
     }
 
-    /// The bytes of blocks that one CPU may cache. Balanced: 4 MiB.
+    /// The bytes of blocks that one CPU may cache. Balanced: 8 MiB.
     pub const fn with_cpu_cache_bytes(self, bytes: usize) -> Self {
         Self { cpu_cache_bytes: bytes, ..self }
     }

@@ -46,12 +46,12 @@ impl Config {
     pub const fn with_profile(self, profile: Profile) -> Self {
         match profile {
             Profile::Speed => self
-                .with_block_caches(16 * MIB, 4 * MIB)
+                .with_block_caches(32 * MIB, 4 * MIB)
                 .with_transfer_cache(4 * MIB, 128 * MIB)
                 .with_free_cache(1024, 300_000)
                 .with_huge(HugeMode::Transparent),
             Profile::Balanced => self
-                .with_block_caches(4 * MIB, MIB)
+                .with_block_caches(8 * MIB, MIB)
                 .with_transfer_cache(MIB, 32 * MIB)
                 .with_free_cache(256, 60_000)
                 .with_huge(HugeMode::Transparent),
@@ -87,7 +87,7 @@ mod tests {
         const CONFIG: Config = Config::new();
         assert_eq!(CONFIG, Config::of(Profile::Balanced));
         assert_eq!(CONFIG, Config::default());
-        assert_eq!(CONFIG.cpu_cache_bytes(), 4 << 20);
+        assert_eq!(CONFIG.cpu_cache_bytes(), 8 << 20);
         assert_eq!(CONFIG.thread_cache_bytes(), 1 << 20);
         assert_eq!(CONFIG.free_cache_superslabs(), 256);
         assert_eq!(CONFIG.free_cache_bytes(), 512 << 20);

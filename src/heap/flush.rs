@@ -8,7 +8,7 @@ use super::corruption;
 use crate::cache::control::Event;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
-use crate::pool::batch::MAX_BATCH;
+use crate::pool::batch::{Batch, MAX_BATCH};
 use crate::pool::blocks::{Corruption, HeldSlab};
 use crate::size_class::SizeClass;
 use crate::units::NodeId;
@@ -33,15 +33,17 @@ impl Heap {
             return;
         }
         self.count(&seat, Event::PushMiss);
-        let batch = self.widen_or_batch(&seat, class, list);
+        let leaving = self.widen_or_batch(&seat, class, list);
         if seat.push_batch(list, &[block]) == 1 {
             return;
         }
-        let went = self.give_home(class, seat.pop_batch(list, batch).blocks());
-        self.count(&seat, if list.is_outbox() { Event::FlushOutbox } else { went });
-        if seat.push_batch(list, &[block]) == 0 {
-            self.give_home(class, &mut [block]);
+        let mut batch = Batch::new();
+        if leaving > 1 {
+            seat.pop_batch(list, leaving - 1, &mut batch);
         }
+        batch.push(block);
+        let went = self.give_home(class, batch.blocks());
+        self.count(&seat, if list.is_outbox() { Event::FlushOutbox } else { went });
     }
 
     /// Gives the list more room if that is due; returns how many blocks to take off if it is still full.

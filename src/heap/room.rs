@@ -4,6 +4,7 @@ use super::Heap;
 use crate::cache::capacity;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
+use crate::pool::batch::Batch;
 use crate::size_class::SizeClass;
 
 /// How many lists lose room for one that needs it.
@@ -53,7 +54,9 @@ impl Heap {
         let keeps = header.end().saturating_sub(first) / 2;
         let lies = header.len().saturating_sub(first);
         if lies > keeps {
-            self.give_home(victim, seat.pop_batch(list, lies - keeps).blocks());
+            let mut batch = Batch::new();
+            seat.pop_batch(list, lies - keeps, &mut batch);
+            self.give_home(victim, batch.blocks());
         }
         capacity::narrow(seat, &self.layout, victim)
     }
