@@ -13,6 +13,15 @@ use crate::pool::blocks::{Corruption, HeldSlab};
 use crate::size_class::SizeClass;
 use crate::units::NodeId;
 
+/// Whether a batch has to be split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Homes {
+    /// All blocks live on one node.
+    One,
+    /// They don't.
+    Several,
+}
+
 /// Fewer blocks than this go straight back to their slabs.
 const LEAST_TRANSFER: usize = 2;
 
@@ -68,23 +77,14 @@ impl Heap {
     /// Gives blocks of `class` back to their home node; says where they went. Aborts the process if one
     /// of them is no block of that class.
     ///
-    /// Blocks of a list have one home, with one exception: a thread's own list has others too after a
-    /// handler has interrupted this thread on its way to the list, and let the region follow the thread
-    /// to another node.
+    /// Blocks of a list have one home, but a batch may have several: a block joins what was taken off the
+    /// list of a CPU on another node, to which the thread was moved; and a thread's own list has others
+    /// too after a handler has interrupted the thread on its way to it, and let the region follow the
+    /// thread to another node.
     pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) -> Event {
         let Some(first) = blocks.first() else { return Event::FlushSlabs };
         let Some(home) = self.space.node_of(first.addr()) else { corruption::foreign(*first) };
-        let mut mixed = false;
-        for block in blocks.iter() {
-            match self.space.place(block.addr()) {
-                None => corruption::found(*block, class, Corruption::NotABlock),
-                Some(place) if place.class != class => {
-                    corruption::found(*block, class, Corruption::WrongClass(place.class))
-                }
-                Some(place) => mixed |= self.space.node_of_slab(place.slab) != home,
-            }
-        }
-        if mixed {
+        if self.check(class, home, blocks) == Homes::Several {
             blocks.sort_unstable();
             let same =
                 |a: &*mut u8, b: &*mut u8| self.space.node_of(a.addr()) == self.space.node_of(b.addr());
@@ -100,6 +100,28 @@ impl Heap {
         }
         self.give_to_slabs(class, home, blocks);
         Event::FlushSlabs
+    }
+
+    /// Checks that every block lies in a slab of `class`, one look a piece, and whether all live on
+    /// `home`. That a block begins there is checked when it reaches its slab.
+    fn check(&self, class: SizeClass, home: NodeId, blocks: &[*mut u8]) -> Homes {
+        let (mut homes, mut known) = (Homes::One, None);
+        for block in blocks {
+            let piece = self.space.slab_at(block.addr());
+            if piece == known && piece.is_some() {
+                continue;
+            }
+            known = piece;
+            match self.space.place(block.addr()) {
+                None => corruption::found(*block, class, Corruption::NotABlock),
+                Some(place) if place.class != class => {
+                    corruption::found(*block, class, Corruption::WrongClass(place.class))
+                }
+                Some(place) if self.space.node_of_slab(place.slab) != home => homes = Homes::Several,
+                Some(_) => {}
+            }
+        }
+        homes
     }
 
     /// Gives blocks of `class` on `home` back to their slabs; sorts them.
