@@ -13,11 +13,12 @@
 //! Imports go down only. A hit goes `global -> size_class -> cache -> rseq` and back.
 #![no_std]
 #![deny(unsafe_code)]
+// Loom models parts; the rest of the crate is not there to use them.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 #[cfg(any(test, loom))]
 extern crate std;
 
-#[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod cache;
 #[cfg(not(loom))]

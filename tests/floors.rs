@@ -31,7 +31,7 @@ const EXCEPTIONS: [(&str, &str, &str); 2] = [
 
 /// What `cache` may name of `pool`: types and a constant that its fields need, nothing that does anything
 /// to a pool. `heap` carries blocks between the two.
-const POOL_NAMES_IN_CACHE: [&str; 3] = ["Batch", "HeldSlab", "MAX_BATCH"];
+const POOL_NAMES_IN_CACHE: [&str; 2] = ["Batch", "MAX_BATCH"];
 
 /// The longest that a file may be, in lines.
 const LONGEST: usize = 500;

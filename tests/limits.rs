@@ -42,7 +42,7 @@ fn the_limit_is_reached_and_not_passed_with_blocks_of_every_size() {
             balance(|| {
                 let blocks = fill(size);
                 let bytes = blocks.len() * size;
-                assert!(bytes <= LIMIT && bytes >= LIMIT / 2, "{bytes} bytes of {size}");
+                assert!((LIMIT / 2..=LIMIT).contains(&bytes), "{bytes} bytes of {size}");
                 assert!(stats().mapped_bytes() <= LIMIT as u64);
                 free(blocks);
             });

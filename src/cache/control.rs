@@ -1,8 +1,8 @@
 //! What belongs to a region beside its lists: touched on misses only.
 
 use super::policy::Demand;
-use crate::pool::blocks::HeldSlab;
 use crate::size_class::{CLASSES, SizeClass};
+use crate::slab::held::HeldSlab;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// How many lists must want room for each search: a search takes room from lists that were not missed

@@ -11,13 +11,24 @@
 //!
 //! Nothing here calls `pool`: `heap` carries batches between the two.
 
+#[cfg(not(loom))]
 pub(crate) mod capacity;
+#[cfg(not(loom))]
 pub(crate) mod control;
+pub(crate) mod entry;
+#[cfg(not(loom))]
 pub(crate) mod gate;
+#[cfg(not(loom))]
 pub(crate) mod layout;
+#[cfg(not(loom))]
 pub(crate) mod per_cpu;
+#[cfg(not(loom))]
 pub(crate) mod per_thread;
+#[cfg(not(loom))]
 pub(crate) mod policy;
+#[cfg(not(loom))]
 pub(crate) mod region;
+#[cfg(not(loom))]
 pub(crate) mod revoke;
+#[cfg(not(loom))]
 pub(crate) mod seat;

@@ -1,10 +1,10 @@
 //! The regions of all CPUs and the table through which the critical sections find them.
 
+use super::entry::Entry;
 use super::layout::Layout;
 use super::region::Region;
 use crate::os::{Result, cpu::cpu_limit, memory};
 use crate::rseq::{Regions, empty_region};
-use crate::sync::{AtomicPtr, Ordering};
 use crate::units::{CpuId, NodeId, PAGE_BYTES};
 use core::ptr::NonNull;
 
@@ -18,9 +18,8 @@ pub(crate) struct PerCpu {
     cpus: usize,
     stride: usize,
     regions: NonNull<u8>,
-    /// Entry `BELOW + cpu` is the base of the CPU's region, or the empty region while it is revoked.
-    /// Written by the one who revokes and by the same one who puts it back.
-    table: NonNull<AtomicPtr<u8>>,
+    /// Entry `BELOW + cpu` is the CPU's.
+    table: NonNull<Entry>,
     entries: usize,
 }
 
@@ -44,7 +43,7 @@ impl PerCpu {
         let _ = unsafe { memory::advise(regions, cpus * stride, memory::Advice::NoHugePage) };
         // The table must have every number that the kernel may store, also where sysfs tells of fewer.
         let entries = cpus.max(cpu_limit()).max(LEAST_ENTRIES) + BELOW;
-        let table_bytes = (entries * size_of::<AtomicPtr<u8>>()).next_multiple_of(PAGE_BYTES);
+        let table_bytes = (entries * size_of::<Entry>()).next_multiple_of(PAGE_BYTES);
         let table = match memory::map(table_bytes) {
             Ok(table) => table.cast(),
             Err(error) => {
@@ -55,8 +54,7 @@ impl PerCpu {
         };
         let all = Self { cpus, stride, regions, table, entries };
         for entry in 0..entries {
-            // Relaxed: published with the table's address.
-            all.entry(entry).store(empty_region(), Ordering::Relaxed);
+            all.entry(entry).init(empty_region());
         }
         for cpu in 0..cpus {
             let (id, start) = (CpuId(cpu as u32), all.start(cpu));
@@ -64,7 +62,7 @@ impl PerCpu {
             // SAFETY: `stride` zeroed bytes of the mapping, for this CPU alone, never unmapped once the
             // heap is published.
             let region = unsafe { Region::new(start, node_of(id)) };
-            all.entry(BELOW + cpu).store(region.base(), Ordering::Relaxed);
+            all.entry(BELOW + cpu).init(region.base());
         }
         Ok(all)
     }
@@ -74,7 +72,7 @@ impl PerCpu {
     /// # Safety
     /// Nobody else has seen it.
     pub(crate) unsafe fn unmap(&self) {
-        let table_bytes = (self.entries * size_of::<AtomicPtr<u8>>()).next_multiple_of(PAGE_BYTES);
+        let table_bytes = (self.entries * size_of::<Entry>()).next_multiple_of(PAGE_BYTES);
         // SAFETY: both were mapped in `map`.
         unsafe {
             let _ = memory::unmap(self.regions, self.cpus * self.stride);
@@ -87,7 +85,7 @@ impl PerCpu {
         unsafe { self.regions.add(cpu * self.stride) }
     }
 
-    fn entry(&self, entry: usize) -> &AtomicPtr<u8> {
+    fn entry(&self, entry: usize) -> &Entry {
         debug_assert!(entry < self.entries);
         // SAFETY: the table has `entries` entries.
         unsafe { self.table.add(entry).as_ref() }
@@ -95,7 +93,7 @@ impl PerCpu {
 
     /// The table, as the critical sections take it.
     pub(crate) fn table(&self) -> Regions {
-        Regions(self.entry(BELOW).as_ptr().cast_const())
+        Regions(self.entry(BELOW).as_ptr())
     }
 
     /// How many CPUs have a region.
@@ -104,17 +102,13 @@ impl PerCpu {
     }
 
     /// The table's entry for a CPU.
-    pub(super) fn slot(&self, cpu: CpuId) -> Option<&AtomicPtr<u8>> {
+    pub(super) fn slot(&self, cpu: CpuId) -> Option<&Entry> {
         (cpu.index() < self.cpus).then(|| self.entry(BELOW + cpu.index()))
     }
 
     /// The region that a CPU uses at this moment; `None` if it is revoked or has none.
     pub(crate) fn in_use(&self, cpu: CpuId) -> Option<Region> {
-        // Acquire: pairs with the Release that put the region back.
-        let base = self.slot(cpu)?.load(Ordering::Acquire);
-        if base == empty_region() {
-            return None;
-        }
+        let base = self.slot(cpu)?.in_use(empty_region())?;
         // SAFETY: entries are bases of regions or the empty region.
         unsafe { Region::from_base(base) }
     }

@@ -9,8 +9,10 @@ use crate::cache::control::Event;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
 use crate::pool::batch::{Batch, MAX_BATCH};
-use crate::pool::blocks::{Corruption, HeldSlab};
+use crate::pool::blocks::Corruption;
 use crate::size_class::SizeClass;
+use crate::slab::held::HeldSlab;
+use crate::slab::space::SlabIndex;
 use crate::units::NodeId;
 
 /// Whether a batch has to be split.
@@ -134,7 +136,7 @@ impl Heap {
     /// Lists the slab that `held` holds for `class`.
     pub(super) fn let_go_of(&self, held: &HeldSlab, class: SizeClass) {
         // The pool only matters for the shelf, which is the slab's own node's.
-        if let Some(slab) = crate::pool::blocks::take_over(held) {
+        if let Some(slab) = held.take().map(SlabIndex) {
             self.pool(self.space.node_of_slab(slab)).let_go(slab, class);
         }
     }

@@ -11,9 +11,10 @@ use super::{Pool, Stage};
 use crate::size_class::{Group, SizeClass};
 use crate::slab::avail::{Rest, State};
 use crate::slab::free_units::{AlreadyFree, Duty};
+use crate::slab::held::HeldSlab;
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::Ordering;
 
 /// How many slabs of a shelf are tried before a new one is carved: a listed slab may turn out to have
 /// no bit set yet.
@@ -30,11 +31,6 @@ pub(crate) enum Corruption {
     WrongClass(SizeClass),
 }
 
-/// The slab that a CPU (or a thread, in fallback mode) holds for a class: its index plus one, or 0.
-///
-/// Swapped out by a taker, who owns it then, and swapped in by a taker who is done.
-pub(crate) type HeldSlab = AtomicU32;
-
 impl Pool<'_> {
     /// Takes up to `want` blocks of `class` into `out`, which must be empty, in falling order of
     /// addresses; returns from where they came. None if there is no memory.
@@ -45,7 +41,7 @@ impl Pool<'_> {
         want: usize,
         out: &mut Batch,
     ) -> Option<Stage> {
-        if let Some(slab) = held.and_then(take_over)
+        if let Some(slab) = held.and_then(HeldSlab::take).map(SlabIndex)
             && self.take_from(slab, class, held, want, out)
         {
             return Some(Stage::Held);
@@ -107,9 +103,7 @@ impl Pool<'_> {
     fn leave(&self, slab: SlabIndex, class: SizeClass, state: State, held: Option<&HeldSlab>) {
         match (state, held) {
             (State::Held, Some(held)) => {
-                // AcqRel: Release hands the slab to the next taker on this CPU; Acquire, because the
-                // one found here, put by another thread meanwhile, is ours to list.
-                if let Some(other) = held.swap(slab.0 + 1, Ordering::AcqRel).checked_sub(1) {
+                if let Some(other) = held.put(slab.0) {
                     self.let_go(SlabIndex(other), class);
                 }
             }
@@ -211,14 +205,4 @@ impl Pool<'_> {
             self.node.shelves[class.index()].push(&SlabLinks(self.space), slab.0);
         }
     }
-}
-
-/// Takes the slab out of `held`; the caller owns it then.
-pub(crate) fn take_over(held: &HeldSlab) -> Option<SlabIndex> {
-    // Relaxed: seeds the exchange, and spares it where there is nothing.
-    if held.load(Ordering::Relaxed) == 0 {
-        return None;
-    }
-    // Acquire: pairs with the swap that put it in.
-    held.swap(0, Ordering::Acquire).checked_sub(1).map(SlabIndex)
 }

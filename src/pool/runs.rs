@@ -12,6 +12,7 @@ use super::Pool;
 use super::zone::{Zone, ZoneLists};
 use crate::slab::avail::{Rest, State};
 use crate::slab::free_units::Duty;
+use crate::slab::piece_mask::{longest_run, run_mask, shortest_run};
 use crate::slab::space::{SlabIndex, SuperIndex, SuperLinks};
 use crate::sync::Ordering;
 use crate::sync::tagged_stack::TaggedStack;
@@ -153,58 +154,5 @@ impl Pool<'_> {
         let longest = longest_run(free).max(1);
         let lists = self.lists(self.zone_of(superslab));
         lists.runs[longest as usize].push(&SuperLinks(self.space), superslab.0);
-    }
-}
-
-/// The mask of `pieces` pieces from `start` on.
-fn run_mask(start: u32, pieces: u32) -> u64 {
-    (u64::MAX >> (64 - pieces)) << start
-}
-
-/// The length of the longest run of set bits.
-pub(crate) fn longest_run(free: u32) -> u32 {
-    runs(free).map(|(_, len)| len).max().unwrap_or(0)
-}
-
-/// The beginning of the shortest run of at least `pieces` set bits, the lowest of equals.
-fn shortest_run(free: u32, pieces: u32) -> Option<u32> {
-    runs(free).filter(|(_, len)| *len >= pieces).min_by_key(|(_, len)| *len).map(|(start, _)| start)
-}
-
-/// The runs of set bits, as (start, length), from below.
-fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
-    let (mut left, mut at) = (u64::from(free), 0);
-    core::iter::from_fn(move || {
-        if left == 0 {
-            return None;
-        }
-        let gap = left.trailing_zeros();
-        let len = (left >> gap).trailing_ones();
-        let start = at + gap;
-        at = start + len;
-        left = left >> gap >> len;
-        Some((start, len))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_runs_of_set_bits() {
-        assert_eq!(runs(0).count(), 0);
-        assert!(runs(0b0111_0110_0000).eq([(5, 2), (8, 3)]));
-        assert!(runs(u32::MAX).eq([(0, 32)]));
-        assert_eq!(longest_run(0b0111_0110_0001), 3);
-    }
-
-    #[test]
-    fn prefers_the_shortest_run_that_fits() {
-        assert_eq!(shortest_run(0b1111_0110_0001, 1), Some(0));
-        assert_eq!(shortest_run(0b1111_0110_0001, 2), Some(5));
-        assert_eq!(shortest_run(0b1111_0110_0001, 3), Some(8));
-        assert_eq!(shortest_run(0b1111_0110_0001, 5), None);
-        assert_eq!(shortest_run(u32::MAX, 32), Some(0));
     }
 }

@@ -14,8 +14,10 @@ pub(crate) mod avail;
 #[cfg(not(loom))]
 pub(crate) mod descriptor;
 pub(crate) mod free_units;
+pub(crate) mod held;
 #[cfg(not(loom))]
 pub(crate) mod page_map;
+pub(crate) mod piece_mask;
 pub(crate) mod shape;
 #[cfg(not(loom))]
 pub(crate) mod space;
