@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | report | [`report`], [`stats`] | medians and spread; tables, JSON, pictures |
 //! | parent | [`cli`], [`all`], [`harness`], [`machine`] | options; children in interleaved rounds |
-//! | child | [`child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
+//! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
 //! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
 //! Every run has a process of its own, whose global allocator is `System`: only the calls that a

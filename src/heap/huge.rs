@@ -4,6 +4,7 @@
 //! room in any range gets a mapping of its own ([`super::mappings`]).
 
 use super::{Heap, corruption};
+use crate::os::ErrnoGuard;
 use crate::os::memory::{self, Advice};
 use crate::pool::Pool;
 use crate::pool::range::Run;
@@ -87,6 +88,7 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(crate) fn release_huge(&self, block: *mut u8, size: usize) {
+        let _errno = ErrnoGuard::new();
         let Some(len) = superslabs(size) else { corruption::not_huge(block, size) };
         let Some(node) = self.space.node_of(block.addr()) else {
             return self.release_mapping(block, len * SUPERSLAB_BYTES);

@@ -9,6 +9,7 @@ use crate::cache::layout::ListIndex;
 use crate::cache::per_thread;
 use crate::cache::policy::Demand;
 use crate::cache::seat::Seat;
+use crate::os::ErrnoGuard;
 use crate::pool::Stage;
 use crate::pool::batch::Batch;
 use crate::size_class::SizeClass;
@@ -40,6 +41,7 @@ impl Heap {
             }
         };
         let mut batch = Batch::new();
+        let _errno = ErrnoGuard::new();
         let mut found = self.find_blocks(&seat, class, demand.batch(), &mut batch);
         if found == Event::RefillFailed {
             self.reclaim();
