@@ -2,7 +2,7 @@
 //!
 //! - The versions of the peers: a wrapper crate such as `tcmalloc-better` has no way to say what it
 //!   was built from, but `Cargo.lock` pins it, so each package named below becomes `LOCKED_<NAME>`.
-//! - `SOURCES`, a hash of the sources, by which the program knows children of another build.
+//! - `SOURCES`, a hash of this package's sources, by which the program knows children of another build.
 
 use std::{
     env, fs,
@@ -17,12 +17,10 @@ fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = here.parent().expect("the package lies in the workspace");
     lock_versions(&root.join("Cargo.lock"));
-    warn_of_assertions(&root.join("Cargo.toml"));
     let mut hasher = DefaultHasher::new();
-    for sources in [here.join("src"), root.join("src")] {
-        println!("cargo::rerun-if-changed={}", sources.display());
-        hash_folder(&sources, &mut hasher);
-    }
+    let sources = here.join("src");
+    println!("cargo::rerun-if-changed={}", sources.display());
+    hash_folder(&sources, &mut hasher);
     println!("cargo::rustc-env=SOURCES={:016x}", hasher.finish());
 }
 
@@ -33,24 +31,6 @@ fn lock_versions(lock_file: &Path) {
         let version = locked_version(&lock, peer).unwrap_or("unknown");
         let variable = peer.to_uppercase().replace('-', "_");
         println!("cargo::rustc-env=LOCKED_{variable}={version}");
-    }
-}
-
-/// The build scripts of snmalloc and TCMalloc take debug info, even line tables, for a wish to debug,
-/// and compile assertions in: as peers they would be slower than anyone has them.
-fn warn_of_assertions(manifest: &Path) {
-    println!("cargo::rerun-if-changed={}", manifest.display());
-    let in_cpp = ["CARGO_FEATURE_SNMALLOC", "CARGO_FEATURE_TCMALLOC"];
-    let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    if !release || in_cpp.iter().all(|feature| env::var_os(feature).is_none()) {
-        return;
-    }
-    let manifest = fs::read_to_string(manifest).unwrap_or_default();
-    if !manifest.contains("[profile.release.package.\"*\"]") {
-        println!(
-            "cargo::warning=snmalloc and TCMalloc are built with assertions, as this profile has debug \
-             info; add --config 'profile.release.package.\"*\".debug=false'"
-        );
     }
 }
 
