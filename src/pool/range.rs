@@ -228,28 +228,5 @@ mod tests {
 }
 
 #[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::{sync::Arc, thread};
-
-    #[test]
-    fn overlapping_runs_are_never_both_claimed() {
-        loom::model(|| {
-            let map = Arc::new(([AtomicU64::new(0), AtomicU64::new(0)], AtomicU32::new(0)));
-            let claim = |run: Run| {
-                let map = map.clone();
-                thread::spawn(move || {
-                    let range = RangeMap::new(&map.0, &map.1);
-                    let got = range.claim(run);
-                    (run, got)
-                })
-            };
-            let (a, b) = (claim(Run { start: 62, len: 3 }), claim(Run { start: 64, len: 2 }));
-            let (a, b) = (a.join().unwrap(), b.join().unwrap());
-            assert!(!(a.1 && b.1));
-            let range = RangeMap::new(&map.0, &map.1);
-            [a, b].into_iter().filter(|c| c.1).for_each(|c| range.release(c.0));
-            assert!(range.claim(Run { start: 0, len: 128 }), "a bit was left behind");
-        });
-    }
-}
+#[path = "range_loom.rs"]
+mod loom_tests;

@@ -52,3 +52,7 @@ mod tests {
         assert_eq!(shortest_run(u32::MAX, 32), Some(0));
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "piece_mask_loom.rs"]
+mod loom_tests;
