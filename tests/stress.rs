@@ -6,10 +6,11 @@ mod support;
 
 use numaslab::config::{Config, Profile};
 use numaslab::{NumaSlab, trim};
-use std::alloc::Layout;
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::accounts::balance;
+use support::ledger;
 use support::mode::{in_both_modes, on_heap};
 use support::owned::{Owned, any_layout};
 use support::rng::Rng;
@@ -194,6 +195,45 @@ fn trim_by_several_threads_takes_nothing_from_those_at_work() {
                 working.fetch_sub(1, Ordering::Relaxed);
             });
             read_all(mail);
+        });
+    });
+}
+
+#[test]
+fn regions_taken_away_again_and_again_lose_no_block() {
+    in_both_modes(|| match allowed_cpus()[..] {
+        [busy, trimming, ..] => take_away_again_and_again(busy, trimming),
+        _ => support::child::skip("there is only one CPU to run on"),
+    });
+}
+
+/// One thread allocates and frees on its CPU, as fast as it can, in one class; another trims.
+fn take_away_again_and_again(busy: usize, trimming: usize) {
+    const TRIMS: usize = 20_000;
+    balance(|| {
+        let trims = AtomicUsize::new(0);
+        threads::run(2, |number| {
+            pin(&[if number == 0 { busy } else { trimming }]);
+            if number == 1 {
+                while trims.fetch_add(1, Ordering::Relaxed) < TRIMS {
+                    trim();
+                }
+                return;
+            }
+            let layout = Layout::from_size_align(64, 8).expect("a layout");
+            let mut blocks = [std::ptr::null_mut(); 24];
+            while trims.load(Ordering::Relaxed) < TRIMS {
+                for block in &mut blocks {
+                    // SAFETY: the layout has a size.
+                    *block = unsafe { HEAP.alloc(layout) };
+                    assert!(ledger::enter(block.addr(), 1), "handed out twice");
+                }
+                for block in blocks {
+                    assert!(ledger::strike(block.addr(), 1));
+                    // SAFETY: allocated above, freed once.
+                    unsafe { HEAP.dealloc(block, layout) };
+                }
+            }
         });
     });
 }
