@@ -68,6 +68,11 @@ impl Heap {
         // Arming may allocate: such a request, and a handler's, finds the thread settling.
         block.set_life(Life::Settling);
         compiler_fence(Ordering::SeqCst);
+        if !block.region.get().is_null() {
+            // A handler has settled this thread since it looked.
+            block.set_life(Life::Served);
+            return Busy::enter().map(|busy| busy.region());
+        }
         let taken = self.take_region();
         let armed = taken.filter(|(index, _)| self.arm_exit(Some(*index)));
         match (armed, taken) {
