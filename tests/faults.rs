@@ -48,13 +48,13 @@ fn program() {
         let mut rng = Rng::new(number as u64);
         let mut blocks = Vec::new();
         for round in 0..2 {
-            for size in [1, 24, 300, 1024, 5000, 30_000, 60_000, 300_000, MIB, MIB + 1, 3 * MIB] {
+            for size in [1, 24, 300, 1024, 5000, 30_000, 60_000, MIB, 2 * MIB + 1] {
                 blocks.extend(request(&mut rng, size, round == 1));
             }
             // Enough of one size to need several slabs and SuperSlabs.
-            (0..60).for_each(|_| blocks.extend(request(&mut rng, 30 << 10, false)));
+            (0..40).for_each(|_| blocks.extend(request(&mut rng, 30 << 10, false)));
             for _ in 0..8 {
-                let (which, size) = (rng.below(blocks.len().max(1)), rng.size(4 * MIB));
+                let (which, size) = (rng.below(blocks.len().max(1)), rng.size(3 * MIB));
                 if let Some(block) = blocks.get_mut(which) {
                     // Refused or not, the content is checked.
                     let _ = block.resize(&HEAP, size);
@@ -69,7 +69,7 @@ fn program() {
     // A Huge block that can't grow where it is, and has to move.
     let mut moving: Vec<Block> = (0..2).filter_map(|n| Block::new(&HEAP, layout(2 * MIB, 8), n)).collect();
     for block in &mut moving {
-        let _ = block.resize(&HEAP, 9 * MIB);
+        let _ = block.resize(&HEAP, 5 * MIB);
     }
     moving.into_iter().for_each(|block| block.free(&HEAP));
     trim();
@@ -97,7 +97,7 @@ fn layout(size: usize, align: usize) -> Layout {
 
 /// With a willing kernel every request succeeds, and at the end nothing is in use.
 fn recovers() {
-    let sizes = [1, 100, 1024, 10_000, 100_000, MIB, 2 * MIB, 7 * MIB];
+    let sizes = [1, 100, 1024, 10_000, 100_000, MIB, 3 * MIB];
     let all = threads::run(2, |number| {
         sizes.map(|size| {
             let zeroed = Block::zeroed(&HEAP, layout(size, 64), number as u64);

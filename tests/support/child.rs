@@ -14,8 +14,10 @@ use std::process::{Command, ExitStatus, Output};
 const CHILD: &str = "TEST_CHILD";
 /// A child that prints this says why it did nothing.
 const SKIPPED: &str = "SKIPPED: ";
-/// A process that lives longer than this hangs: it dies of SIGALRM.
-const SECONDS: u32 = 120;
+/// A test that takes longer than this hangs: it dies of SIGALRM. Machines may be busy.
+const TEST_SECONDS: u32 = 900;
+/// Likewise for a fork, of which a test makes many.
+const FORK_SECONDS: u32 = 240;
 /// What a fork whose test panicked exits with.
 const PANICKED: i32 = 101;
 
@@ -47,7 +49,7 @@ pub(crate) fn run_test(
     let child = format!("{name}#{key}");
     match std::env::var(CHILD) {
         Ok(running) if running == child => {
-            limit_life();
+            limit_life(TEST_SECONDS);
             body();
             None
         }
@@ -102,14 +104,14 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// How a child ended, in words.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match status.signal() {
-        Some(libc::SIGALRM) => format!("hung: still there after {SECONDS} s"),
+        Some(libc::SIGALRM) => "hung: ended by its alarm".to_string(),
         _ => status.to_string(),
     }
 }
 
-fn limit_life() {
+fn limit_life(seconds: u32) {
     // SAFETY: sets a timer; its signal ends the process, which is meant.
-    unsafe { libc::alarm(SECONDS) };
+    unsafe { libc::alarm(seconds) };
 }
 
 /// A fork of this process, which must have one thread only as far as locks are concerned (children made
@@ -119,7 +121,7 @@ pub(crate) fn fork(body: impl FnOnce() -> i32) -> Forked {
     match unsafe { libc::fork() } {
         -1 => panic!("fork: {}", std::io::Error::last_os_error()),
         0 => {
-            limit_life();
+            limit_life(FORK_SECONDS);
             let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(PANICKED);
             // SAFETY: ends the child without the parent's exit handlers.
             unsafe { libc::_exit(code) }
