@@ -88,6 +88,11 @@ fn cpu_time() -> Duration {
     ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or(Duration::ZERO, Duration::from)
 }
 
+/// The CPU time of all threads of this process since its start, ended ones included.
+pub fn process_cpu_time() -> Duration {
+    ClockId::CLOCK_PROCESS_CPUTIME_ID.now().map_or(Duration::ZERO, Duration::from)
+}
+
 /// Splits `total` over `threads`: the share of thread `index`.
 pub fn share(total: u64, threads: u32, index: u32) -> u64 {
     let (threads, index) = (u64::from(threads), u64::from(index));

@@ -33,6 +33,7 @@ use crate::{
     block::{Block, Bounds, Contestant},
     machine,
     outcome::{Figures, Metric, figures},
+    race::process_cpu_time,
     rng::{Rng, scale},
     sizes::SizeRange,
 };
@@ -137,7 +138,7 @@ impl Larson {
 }
 
 impl Workload for Larson {
-    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, GENERATIONS];
+    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, GENERATIONS, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let bounds = Bounds { largest: self.sizes.max(), live_blocks: self.blocks };
@@ -158,17 +159,19 @@ impl Workload for Larson {
         }
         drop(home);
         field.line.wait();
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
         if let Until::Seconds(seconds) = self.until {
             thread::sleep(Duration::from_secs_f64(seconds));
             field.stop.store(true, Ordering::Relaxed);
         }
-        summarise(self, begun, arrivals.iter().collect())
+        let lanes = arrivals.iter().collect();
+        let cpu = process_cpu_time() - cpu_begun;
+        summarise(self, begun, cpu, lanes)
     }
 }
 
 /// What the run came to; gives back all blocks.
-fn summarise<A: Contestant>(plan: &Larson, begun: Instant, lanes: Vec<Lane<A>>) -> Figures {
+fn summarise<A: Contestant>(plan: &Larson, begun: Instant, cpu: Duration, lanes: Vec<Lane<A>>) -> Figures {
     assert_eq!(lanes.len(), plan.threads as usize, "a lane was lost: its thread died");
     let ended = lanes.iter().map(|lane| lane.ended).max().expect("at least one lane");
     let operations: u64 = lanes.iter().map(|lane| 2 * lane.replacements).sum();
@@ -176,7 +179,8 @@ fn summarise<A: Contestant>(plan: &Larson, begun: Instant, lanes: Vec<Lane<A>>) 
     let heap = A::for_this_thread(Bounds { largest: plan.sizes.max(), live_blocks: plan.blocks });
     lanes.into_iter().flat_map(|lane| lane.blocks).for_each(|block| block.give_back(heap));
     let mops = operations as f64 / (ended - begun).as_secs_f64() / 1e6;
-    figures([(Metric::THROUGHPUT, mops), (GENERATIONS, generations as f64)])
+    let cpu_ns = cpu.as_secs_f64() * 1e9 / operations as f64;
+    figures([(Metric::THROUGHPUT, mops), (GENERATIONS, generations as f64), (Metric::CPU_TIME, cpu_ns)])
 }
 
 /// An array of blocks on its way from thread to thread.

@@ -28,6 +28,7 @@ use crate::{
     block::{Block, Bounds, Contestant},
     machine,
     outcome::{Figures, Metric, figures},
+    race::process_cpu_time,
     resources::rss_kib,
     rng::Rng,
     sizes::SizeRange,
@@ -85,7 +86,7 @@ pub struct Threads {
 }
 
 impl Workload for Threads {
-    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, IDLE, KEPT];
+    const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, IDLE, KEPT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let ring = Ring::new(self);
@@ -100,9 +101,9 @@ impl Workload for Threads {
             ring.all_asleep.wait();
             let before_kib = rss_kib();
             ring.go_round(1);
-            let begun = Instant::now();
+            let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
             ring.go_round(self.turns);
-            let elapsed = begun.elapsed();
+            let (elapsed, cpu) = (begun.elapsed(), process_cpu_time() - cpu_begun);
             let idle_kib = rss_kib();
             ring.dismiss();
             let operations = 2 * u64::from(self.threads) * u64::from(self.turns) * u64::from(self.burst);
@@ -110,6 +111,7 @@ impl Workload for Threads {
                 (Metric::THROUGHPUT, operations as f64 / elapsed.as_secs_f64() / 1e6),
                 (IDLE, idle_kib as f64 / 1024.0),
                 (KEPT, idle_kib.saturating_sub(before_kib) as f64 / 1024.0),
+                (Metric::CPU_TIME, cpu.as_secs_f64() * 1e9 / operations as f64),
             ])
         })
     }
