@@ -121,13 +121,16 @@ fn run(line: &Line) -> Result<()> {
         _ => 5,
     };
     let options = line.harness.check(&Allocator::present(), usual_rounds)?;
-    let cases = line.experiment.cases();
+    let mut cases = line.experiment.cases();
+    if line.harness.cpu_time {
+        cases = cases.into_iter().map(Case::by_cpu_time).collect();
+    }
     let launcher = Launcher::new(options.timeout_s)?;
     build::children(&launcher.folder)?;
     let versions = launcher.versions(&options.allocators)?;
     let machine = Machine::here();
     if machine.is_busy() {
-        eprintln!("note: the load is {} already; figures from a busy machine are noise", machine.load);
+        eprintln!("note: the load is {} already; figures will be noisy (--cpu-time helps)", machine.load);
     }
     let rows = run_all(&cases, &options, |allocator, case| launcher.run(allocator, &case.job))?;
     let report = Report::new(line.experiment.name(), &options, machine, versions, rows);
@@ -154,6 +157,17 @@ mod tests {
             let (name, cases) = cases_of([subcommand.get_name()]).expect("defaults are valid");
             assert_eq!(name, subcommand.get_name());
             assert!(!cases.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn cpu_time_takes_the_place_of_the_wall_clock() {
+        let (_, cases) = cases_of(["all"]).expect("valid");
+        for case in cases.into_iter().map(Case::by_cpu_time) {
+            let ranked = |name| case.metrics.iter().any(|metric| metric.ranked && metric.name == name);
+            let has_cpu = case.metrics.iter().any(|metric| metric.name == "cpu");
+            assert_eq!(ranked("cpu"), has_cpu, "{}", case.label());
+            assert!(!has_cpu || !case.metrics[0].ranked, "{}", case.label());
         }
     }
 

@@ -34,7 +34,7 @@ impl Metric {
     pub const THROUGHPUT: Self = Self::higher("mops", "Mops/s");
 
     /// CPU time per operation: for comparisons on a busy machine.
-    pub const CPU_TIME: Self = Self::lower("cpu_ns", "CPU ns/op").unranked();
+    pub const CPU_TIME: Self = Self::lower("cpu", "CPU ns/op").unranked();
 
     /// The most resident memory of the process at any time.
     pub const RSS_PEAK: Self = Self::lower("rss_peak_mib", "peak MiB");

@@ -22,6 +22,10 @@ pub struct HarnessArgs {
     #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
 
+    /// Compare CPU time instead of wall-clock time where it is known: for a busy machine
+    #[arg(long, global = true)]
+    pub cpu_time: bool,
+
     /// Folder for the JSON file and the picture
     #[arg(long, value_name = "FOLDER", default_value = "bench-out", global = true)]
     pub output: PathBuf,
@@ -90,6 +94,7 @@ mod tests {
             allocators: allocators.to_vec(),
             baseline,
             rounds: None,
+            cpu_time: false,
             output: PathBuf::new(),
             timeout: 1,
         }

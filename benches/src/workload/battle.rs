@@ -23,6 +23,7 @@ use super::{Case, Workload};
 use crate::{
     block::{Bounds, Contestant, FixedBlock},
     outcome::{Figures, Metric, figures},
+    race::process_cpu_time,
     resources::rss_kib,
     rng::Rng,
     sizes::BlockSize,
@@ -74,7 +75,7 @@ pub struct Battle {
 }
 
 impl Workload for Battle {
-    const METRICS: &'static [Metric] = &[TIME, FULL, THINNED, EMPTY];
+    const METRICS: &'static [Metric] = &[TIME, FULL, THINNED, EMPTY, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {
         let largest = BlockSize::new(BYTES);
@@ -94,13 +95,17 @@ impl Workload for Battle {
         let emptying = time(|| give_back_all(heap, rest));
         let empty_kib = rss_kib();
 
-        let nanoseconds = (taking + thinning + emptying).as_secs_f64() * 1e9;
+        let spans = [taking, thinning, emptying];
+        let per_block = |span: fn(&Span) -> Duration| {
+            spans.iter().map(span).sum::<Duration>().as_secs_f64() * 1e9 / f64::from(self.blocks)
+        };
         let mib = |kib: u64| kib as f64 / 1024.0;
         figures([
-            (TIME, nanoseconds / f64::from(self.blocks)),
+            (TIME, per_block(|span| span.elapsed)),
             (FULL, mib(full_kib)),
             (THINNED, mib(thinned_kib)),
             (EMPTY, mib(empty_kib)),
+            (Metric::CPU_TIME, per_block(|span| span.cpu)),
         ])
     }
 }
@@ -109,10 +114,16 @@ fn give_back_all<A: Contestant>(heap: A, field: &mut [Option<FixedBlock<A, BYTES
     field.iter_mut().filter_map(Option::take).for_each(|block| block.give_back(heap));
 }
 
-fn time(work: impl FnOnce()) -> Duration {
-    let begun = Instant::now();
+/// How long some work took.
+struct Span {
+    elapsed: Duration,
+    cpu: Duration,
+}
+
+fn time(work: impl FnOnce()) -> Span {
+    let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
     work();
-    begun.elapsed()
+    Span { elapsed: begun.elapsed(), cpu: process_cpu_time() - cpu_begun }
 }
 
 #[cfg(test)]

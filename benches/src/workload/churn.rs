@@ -19,13 +19,16 @@ use super::{Case, Workload};
 use crate::{
     block::{Block, Bounds, Contestant},
     outcome::{Figures, Metric, figures},
-    race::{race, share},
+    race::{process_cpu_time, race, share},
     rng::{Rng, scale},
     sizes::SizeRange,
 };
 
 /// Threads started and ended per second.
 const THREADS: Metric = Metric::higher("threads_per_s", "threads/s");
+
+/// CPU time per thread.
+const CPU: Metric = Metric { title: "CPU ns/thread", ..Metric::CPU_TIME };
 
 /// The command-line options.
 #[derive(Args, Clone, Debug)]
@@ -79,9 +82,10 @@ pub struct Churn {
 }
 
 impl Workload for Churn {
-    const METRICS: &'static [Metric] = &[THREADS];
+    const METRICS: &'static [Metric] = &[THREADS, CPU];
 
     fn run<A: Contestant>(&self) -> Figures {
+        let cpu_begun = process_cpu_time();
         let lap = race(
             self.lanes,
             |lane| (lane, share(self.threads, self.lanes, lane)),
@@ -95,7 +99,9 @@ impl Workload for Churn {
             },
             drop,
         );
-        figures([(THREADS, lap.mops() * 1e6)])
+        let cpu = process_cpu_time() - cpu_begun;
+        let cpu_ns = cpu.as_secs_f64() * 1e9 / self.threads as f64;
+        figures([(THREADS, lap.mops() * 1e6), (CPU, cpu_ns)])
     }
 }
 

@@ -29,6 +29,9 @@ use crate::{
 /// Millions of writes per second.
 const WRITES: Metric = Metric::higher("mwrites", "M writes/s");
 
+/// CPU time per write.
+const CPU: Metric = Metric { title: "CPU ns/write", ..Metric::CPU_TIME };
+
 /// Where the first blocks come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,7 +94,7 @@ pub struct FalseSharing {
 }
 
 impl Workload for FalseSharing {
-    const METRICS: &'static [Metric] = &[WRITES];
+    const METRICS: &'static [Metric] = &[WRITES, CPU];
 
     fn run<A: Contestant>(&self) -> Figures {
         let size = self.size.max();
@@ -113,7 +116,7 @@ impl Workload for FalseSharing {
             },
             drop,
         );
-        figures([(WRITES, lap.mops())])
+        figures([(WRITES, lap.mops()), (CPU, lap.cpu_nanoseconds())])
     }
 }
 

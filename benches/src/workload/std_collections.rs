@@ -14,7 +14,7 @@ use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, DefaultHasher},
     hint::black_box,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -23,8 +23,17 @@ use serde::{Deserialize, Serialize};
 use super::{Case, GlobalWorkload};
 use crate::{
     outcome::{Figures, Metric, figures},
+    race::process_cpu_time,
     rng::Rng,
 };
+
+/// CPU time of the whole run.
+const CPU: Metric = Metric { title: "CPU ms", ..Metric::CPU_TIME };
+
+/// The CPU time in milliseconds since a reading of the clock.
+fn cpu_ms_since(begun: Duration) -> f64 {
+    (process_cpu_time() - begun).as_secs_f64() * 1e3
+}
 
 /// The command-line options.
 #[derive(Args, Clone, Debug)]
@@ -74,11 +83,11 @@ pub struct VecGrowth {
 }
 
 impl GlobalWorkload for VecGrowth {
-    const METRICS: &'static [Metric] = &[Metric::lower("ms_per_vec", "ms/vec")];
+    const METRICS: &'static [Metric] = &[Metric::lower("ms_per_vec", "ms/vec"), CPU];
 
     fn run(&self) -> Figures {
         let numbers = u64::from(self.mib) << 17;
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
         for _ in 0..self.vecs {
             let mut vec: Vec<u64> = Vec::new();
             for number in 0..numbers {
@@ -87,7 +96,7 @@ impl GlobalWorkload for VecGrowth {
             black_box(&vec);
         }
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
-        figures([(Self::METRICS[0], milliseconds / f64::from(self.vecs))])
+        figures([(Self::METRICS[0], milliseconds / f64::from(self.vecs)), (CPU, cpu_ms_since(cpu_begun))])
     }
 }
 
@@ -100,12 +109,12 @@ pub struct StringMap {
 }
 
 impl GlobalWorkload for StringMap {
-    const METRICS: &'static [Metric] = &[Metric::higher("map_mops", "M map ops/s")];
+    const METRICS: &'static [Metric] = &[Metric::higher("map_mops", "M map ops/s"), CPU];
 
     fn run(&self) -> Figures {
         let mut map: HashMap<String, String, BuildHasherDefault<DefaultHasher>> = HashMap::default();
         let mut rng = Rng::new(self.seed, 0);
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
         for _ in 0..self.operations {
             let key = format!("key number {}", rng.below(self.keys));
             if map.remove(&key).is_none() {
@@ -114,7 +123,10 @@ impl GlobalWorkload for StringMap {
         }
         drop(black_box(map));
         let seconds = begun.elapsed().as_secs_f64();
-        figures([(Self::METRICS[0], f64::from(self.operations) / seconds / 1e6)])
+        figures([
+            (Self::METRICS[0], f64::from(self.operations) / seconds / 1e6),
+            (CPU, cpu_ms_since(cpu_begun)),
+        ])
     }
 }
 
@@ -126,13 +138,13 @@ pub struct StringVec {
 }
 
 impl GlobalWorkload for StringVec {
-    const METRICS: &'static [Metric] = &[Metric::higher("mstrings", "M strings/s")];
+    const METRICS: &'static [Metric] = &[Metric::higher("mstrings", "M strings/s"), CPU];
 
     fn run(&self) -> Figures {
         /// How often the vector is built and cloned.
         const TIMES: u32 = 3;
         let mut rng = Rng::new(self.seed, 0);
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
         for _ in 0..TIMES {
             let mut strings = Vec::new();
             for _ in 0..self.strings {
@@ -143,7 +155,10 @@ impl GlobalWorkload for StringVec {
             drop(black_box(copy));
         }
         let seconds = begun.elapsed().as_secs_f64();
-        figures([(Self::METRICS[0], f64::from(2 * TIMES * self.strings) / seconds / 1e6)])
+        figures([
+            (Self::METRICS[0], f64::from(2 * TIMES * self.strings) / seconds / 1e6),
+            (CPU, cpu_ms_since(cpu_begun)),
+        ])
     }
 }
 
