@@ -7,7 +7,9 @@
 //! is to free the one it is given; an allocator that then reuses it for the same thread keeps the
 //! threads in one line.
 //!
-//! *Measured:* writes per second; allocator calls are few. *Not measured:* the calls' speed.
+//! *Measured:* writes per second; allocator calls are few. *Not measured:* the calls' speed. Nothing
+//! shows where the CPUs share a first-level cache (two hardware threads of one core), nor on a
+//! machine so busy that the threads seldom run at the same time.
 //!
 //! *Honest because* a write is a volatile load and store of the block's first byte, so none is
 //! merged with another, and each thread does the same number, so perfect scaling is the CPUs' number.

@@ -150,29 +150,31 @@ impl Workload for Larson {
         });
         let (home, arrivals) = mpsc::channel();
         for index in 0..self.threads {
-            let lane = Lane::<A>::filled(self, index);
+            let mut lane = Lane::<A>::filled(self, index);
             let (field, home) = (Arc::clone(&field), home.clone());
             start(move || {
                 field.line.wait();
+                lane.begun = Instant::now();
                 field.generation(lane, home);
             });
         }
         drop(home);
+        let cpu_begun = process_cpu_time();
         field.line.wait();
-        let (begun, cpu_begun) = (Instant::now(), process_cpu_time());
         if let Until::Seconds(seconds) = self.until {
             thread::sleep(Duration::from_secs_f64(seconds));
             field.stop.store(true, Ordering::Relaxed);
         }
         let lanes = arrivals.iter().collect();
         let cpu = process_cpu_time() - cpu_begun;
-        summarise(self, begun, cpu, lanes)
+        summarise(self, cpu, lanes)
     }
 }
 
 /// What the run came to; gives back all blocks.
-fn summarise<A: Contestant>(plan: &Larson, begun: Instant, cpu: Duration, lanes: Vec<Lane<A>>) -> Figures {
+fn summarise<A: Contestant>(plan: &Larson, cpu: Duration, lanes: Vec<Lane<A>>) -> Figures {
     assert_eq!(lanes.len(), plan.threads as usize, "a lane was lost: its thread died");
+    let begun = lanes.iter().map(|lane| lane.begun).min().expect("at least one lane");
     let ended = lanes.iter().map(|lane| lane.ended).max().expect("at least one lane");
     let operations: u64 = lanes.iter().map(|lane| 2 * lane.replacements).sum();
     let generations: u64 = lanes.iter().map(|lane| u64::from(lane.generations)).sum();
@@ -189,6 +191,8 @@ struct Lane<A> {
     rng: Rng,
     replacements: u64,
     generations: u32,
+    /// When its first thread began, by that thread's clock: the main thread may be late.
+    begun: Instant,
     ended: Instant,
 }
 
@@ -200,7 +204,8 @@ impl<A: Contestant> Lane<A> {
         let mut rng = Rng::new(plan.seed, index);
         let blocks =
             (0..plan.blocks).map(|_| Block::take(heap, plan.sizes.pick(rng.draw() as u32))).collect();
-        Self { blocks, rng, replacements: 0, generations: 0, ended: Instant::now() }
+        let now = Instant::now();
+        Self { blocks, rng, replacements: 0, generations: 0, begun: now, ended: now }
     }
 }
 

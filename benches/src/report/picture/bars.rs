@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Painted, colour, everyone};
+use super::{Area, Painted, axis_label, colour, everyone};
 use crate::{allocator::Allocator, harness::rounds::Row, report::table::show, stats::Summary};
 
 /// Half the width of a bar, the distance between bars being 1.
@@ -24,6 +24,7 @@ pub(super) fn paint(row: &Row, area: &Area<'_>) -> Painted {
         .x_labels(0)
         .disable_x_mesh()
         .light_line_style(WHITE)
+        .y_label_formatter(&axis_label)
         .draw()?;
     for (column, (allocator, summary)) in bars.iter().enumerate() {
         let x = column as f64;

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Painted, colour, everyone};
+use super::{Area, Painted, axis_label, colour, everyone};
 use crate::{allocator::Allocator, harness::rounds::Row};
 
 /// Pixels for the legend at the right.
@@ -29,6 +29,7 @@ pub(super) fn paint(rows: &[&Row], area: &Area<'_>) -> Painted {
         .x_label_formatter(&column)
         .disable_x_mesh()
         .light_line_style(WHITE)
+        .y_label_formatter(&axis_label)
         .draw()?;
     for (at, (allocator, points)) in lines.into_iter().enumerate() {
         let colour = colour(allocator);

@@ -1,4 +1,4 @@
-//! The picture: a panel per series with a line per allocator over the number of threads, and a
+//! The picture: a panel with a line per allocator for each series over numbers of threads, and a
 //! panel of bars for each row that stands alone.
 
 use std::{error::Error, path::Path};
@@ -41,9 +41,9 @@ fn paint(report: &Report, root: &Area<'_>, panels: &[Vec<&Row>], grid: (usize, u
     head.draw(&Text::new(title, (12, 8), ("sans-serif", 20)))?;
     head.draw(&Text::new(report.machine.summary(), (12, 36), ("sans-serif", 12)))?;
     for (rows, area) in panels.iter().zip(body.split_evenly(grid)) {
-        match rows[0].threads {
-            Some(_) => lines::paint(rows, &area)?,
-            None => bars::paint(rows[0], &area)?,
+        match rows[..] {
+            [row] => bars::paint(row, &area)?,
+            _ => lines::paint(rows, &area)?,
         }
     }
     root.present()?;
@@ -63,6 +63,15 @@ fn panels(rows: &[Row]) -> Vec<Vec<&Row>> {
         }
     }
     panels
+}
+
+/// A number beside the y axis, short enough for its place.
+fn axis_label(value: &f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        10_000.0.. => format!("{}k", value / 1000.0),
+        _ => format!("{}", (value * 1000.0).round() / 1000.0),
+    }
 }
 
 /// Everyone who may be in a picture, in the order of the legend.
@@ -94,11 +103,21 @@ mod tests {
     }
 
     #[test]
+    fn axis_labels_are_short() {
+        for (value, label) in
+            [(0.0, "0"), (0.30000000000000004, "0.3"), (2500.0, "2500"), (140_000.0, "140k")]
+        {
+            assert_eq!(axis_label(&value), label);
+        }
+    }
+
+    #[test]
     fn pictures_name_everyone_who_took_part() {
         let mut report = testing::report();
-        let mut scaling = report.rows[0].clone();
-        scaling.threads = Some(1);
-        report.rows.push(scaling);
+        for threads in [1, 2] {
+            let scaling = Row { threads: Some(threads), ..report.rows[0].clone() };
+            report.rows.push(scaling);
+        }
         let file = std::env::temp_dir().join(format!("numaslab-bench-{}.svg", std::process::id()));
         draw(&report, &file).expect("draws");
         let svg = std::fs::read_to_string(&file).expect("written");
