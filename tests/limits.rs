@@ -142,6 +142,14 @@ fn many_threads_at_the_limit_lose_nothing() {
 
 static UNLIMITED: NumaSlab = NumaSlab::new();
 
+/// About how many nodes the heap is going to have.
+fn nodes() -> usize {
+    let nodes = std::fs::read_dir("/sys/devices/system/node").into_iter().flatten().flatten();
+    let names = nodes.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_node = |name: &String| name.strip_prefix("node").is_some_and(|id| id.parse::<u32>().is_ok());
+    names.filter(is_node).count().max(1)
+}
+
 /// Runs requests in a fork whose `resource` is limited to `room` bytes more than it uses; then lifts the
 /// limit again, and everything must work. `enough`: whether the heap is to start within the limit.
 fn under_limit(resource: libc::__rlimit_resource_t, used: &str, room: usize, enough: bool) {
@@ -170,7 +178,7 @@ fn under_limit(resource: libc::__rlimit_resource_t, used: &str, room: usize, eno
 fn a_limit_on_address_space_leaves_a_smaller_heap_or_none() {
     before_start(|_| {
         for (room, enough) in [(0, false), (64 * MIB, false), (1600 * MIB, true), (5000 * MIB, true)] {
-            under_limit(libc::RLIMIT_AS, "VmSize", room, enough);
+            under_limit(libc::RLIMIT_AS, "VmSize", room * nodes(), enough);
         }
     });
 }
@@ -179,7 +187,7 @@ fn a_limit_on_address_space_leaves_a_smaller_heap_or_none() {
 fn a_limit_on_data_leaves_a_smaller_heap_or_none() {
     before_start(|_| {
         for (room, enough) in [(0, false), (48 * MIB, true), (200 * MIB, true)] {
-            under_limit(libc::RLIMIT_DATA, "VmData", room, enough);
+            under_limit(libc::RLIMIT_DATA, "VmData", room * nodes(), enough);
         }
     });
 }

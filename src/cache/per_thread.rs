@@ -98,6 +98,33 @@ impl Drop for Busy {
     }
 }
 
+/// While this lives, the calling thread's region does not follow it to another node, not even where a
+/// signal handler allocates: what is on its way between the region and a node's pool belongs together.
+pub(crate) struct Stay {
+    block: &'static ThreadBlock,
+}
+
+impl Stay {
+    pub(super) fn begin() -> Self {
+        let block = thread_block::current();
+        block.stays.set(block.stays.get() + 1);
+        compiler_fence(Ordering::SeqCst);
+        Self { block }
+    }
+
+    /// Whether the calling thread's region has to stay where it is.
+    pub(crate) fn is_asked_for() -> bool {
+        thread_block::current().stays.get() != 0
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        self.block.stays.set(self.block.stays.get() - 1);
+    }
+}
+
 /// A block of `class` from the calling thread's region; null if it has none.
 #[inline]
 pub(crate) fn pop(class: SizeClass) -> *mut u8 {

@@ -5,7 +5,7 @@
 
 use super::control::{Control, Event, Events};
 use super::layout::ListIndex;
-use super::per_thread::Busy;
+use super::per_thread::{Busy, Stay};
 use super::region::Region;
 use crate::pool::batch::Batch;
 use crate::rseq::{self, Area, Regions};
@@ -59,6 +59,11 @@ impl Seat {
             Self::Thread(region) => Some(*region),
             Self::Bare(_) => None,
         }
+    }
+
+    /// Keeps a thread's region on its node while the result lives. A CPU's never leaves it.
+    pub(crate) fn stay(&self) -> Option<Stay> {
+        matches!(self, Self::Thread(_)).then(Stay::begin)
     }
 
     /// The slow-path state, if there is one.

@@ -33,6 +33,7 @@ impl Heap {
     #[inline(never)]
     pub(super) fn flush(&self, class: SizeClass, home: NodeId, block: *mut u8) {
         let seat = self.seat();
+        let _stay = seat.stay();
         let Some(region) = seat.region() else {
             self.count(&seat, Event::Bypass);
             self.give_home(class, &mut [block]);
@@ -80,9 +81,7 @@ impl Heap {
     /// of them is no block of that class.
     ///
     /// Blocks of a list have one home, but a batch may have several: a block joins what was taken off the
-    /// list of a CPU on another node, to which the thread was moved; and a thread's own list has others
-    /// too after a handler has interrupted the thread on its way to it, and let the region follow the
-    /// thread to another node.
+    /// list of a CPU on another node, to which the thread was moved.
     pub(super) fn give_home(&self, class: SizeClass, blocks: &mut [*mut u8]) -> Event {
         let Some(first) = blocks.first() else { return Event::FlushSlabs };
         let Some(home) = self.space.node_of(first.addr()) else { corruption::foreign(*first) };

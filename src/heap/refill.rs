@@ -21,6 +21,7 @@ impl Heap {
     #[inline(never)]
     pub(super) fn refill(&self, class: SizeClass) -> *mut u8 {
         let seat = self.seat();
+        let _stay = seat.stay();
         // A thread without rseq among others that have it comes here each time.
         if let (Seat::Thread(_), CacheMode::PerCpu { .. }) = (seat, self.cache_mode) {
             let block = per_thread::pop(class);

@@ -5,7 +5,7 @@
 //! hook can be had, the thread works without a cache.
 
 use super::Heap;
-use crate::cache::per_thread::Busy;
+use crate::cache::per_thread::{Busy, Stay};
 use crate::cache::region::Region;
 use crate::cache::revoke::empty_all;
 use crate::os::memory;
@@ -56,7 +56,9 @@ impl Heap {
             return self.settle_in(block);
         }
         let busy = Busy::enter()?;
-        self.follow(&busy);
+        if !Stay::is_asked_for() {
+            self.follow(&busy);
+        }
         Some(busy.region())
     }
 

@@ -24,7 +24,10 @@ pub(crate) struct ThreadBlock {
     pub(crate) region: Cell<*mut u8>,
     /// How far the thread has come, a [`Life`]. Written by the thread alone.
     life: Cell<u32>,
-    reserved: [u32; 3],
+    /// In how many slow paths the thread is, one interrupted by the next: while it is in any, its region
+    /// stays on its node. Written by the thread alone.
+    pub(crate) stays: Cell<u32>,
+    reserved: [u32; 2],
 }
 
 /// The kernel's `struct rseq` in its first form: 32 bytes, 32-byte aligned.
