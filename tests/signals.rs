@@ -13,7 +13,7 @@ use support::ledger;
 use support::mode::{in_both_modes, on_heap};
 use support::owned::{Owned, any_layout};
 use support::rng::Rng;
-use support::threads;
+use support::threads::{self, allowed_cpus, pin};
 use support::ticker::{self, Ticker};
 
 static HEAP: NumaSlab = NumaSlab::new();
@@ -26,6 +26,10 @@ const TICKS: usize = 3000;
 /// Blocks that handlers leave for later handlers: so they free what another thread's handler allocated.
 static KEPT: [AtomicPtr<u8>; 64] = [const { AtomicPtr::new(std::ptr::null_mut()) }; 64];
 static RUNS: AtomicUsize = AtomicUsize::new(0);
+/// The CPUs to which handlers move their thread in turn, in [`handlers_move_their_thread_to_another_cpu`].
+static CPUS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+/// How many there are; 0: handlers move nobody.
+static CPU_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The size of the blocks kept in `KEPT[slot]`: every slot has its own, from all kinds but Huge.
 const fn kept_layout(slot: usize) -> Layout {
@@ -43,6 +47,10 @@ extern "C" fn handler(_: i32) {
     let errno = unsafe { *libc::__errno_location() };
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let slot = run % KEPT.len();
+    match CPU_COUNT.load(Ordering::Relaxed) {
+        0 => {}
+        count => pin(&[CPUS[run % count].load(Ordering::Relaxed)]),
+    }
     // SAFETY: the layout has a size.
     let block = unsafe { HEAP.alloc(kept_layout(slot)) };
     check(!block.is_null(), "a handler got no memory\n");
@@ -157,6 +165,17 @@ fn handlers_interrupt_the_first_and_last_requests_of_threads() {
                 std::mem::forget(ticker);
             });
         });
+    });
+}
+
+#[test]
+fn handlers_move_their_thread_to_another_cpu() {
+    in_both_modes(|| {
+        // On a machine with several nodes also to another node, between any two steps of a slow path.
+        let cpus = allowed_cpus();
+        CPUS.iter().zip(&cpus).for_each(|(slot, cpu)| slot.store(*cpu, Ordering::Relaxed));
+        CPU_COUNT.store(cpus.len().min(CPUS.len()), Ordering::Relaxed);
+        interrupted(4, |rng| at_work(rng, 1000, any_layout));
     });
 }
 
