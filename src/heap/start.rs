@@ -270,7 +270,7 @@ fn trust(
         area::unregister_own();
     }
     tested.map_err(WhyPerThread::Rseq)?;
-    let revocable = membarrier::register_rseq().is_ok();
+    let revocable = membarrier::has_fence_rseq() == Ok(true);
     Ok(CacheMode::PerCpu { libc_area: owner == Owner::Libc, revocable })
 }
 

@@ -14,6 +14,7 @@ use crate::slab::free_units::{AlreadyFree, Duty};
 use crate::slab::held::HeldSlab;
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks};
+use crate::slab::spread::Spread;
 use crate::sync::Ordering;
 
 /// How many slabs of a shelf are tried before a new one is carved: a listed slab may turn out to have
@@ -32,8 +33,9 @@ pub(crate) enum Corruption {
 }
 
 impl Pool<'_> {
-    /// Takes up to `want` blocks of `class` into `out`, which must be empty, in falling order of
-    /// addresses; returns from where they came. None if there is no memory.
+    /// Takes up to `want` blocks of `class` into `out`, which must be empty, so that the last of `out` is
+    /// the first to go out by the class's [`Spread`]; returns from where they came. None if there is no
+    /// memory.
     pub(crate) fn take_blocks(
         &self,
         class: SizeClass,
@@ -78,8 +80,9 @@ impl Pool<'_> {
     ) -> bool {
         let (units, descriptor) = (self.space.blocks(slab, Shape::of(class)), self.space.slab(slab));
         let want = want.min(MAX_BATCH) as u32;
-        let (taken, word) =
-            units.take(descriptor.cursor(), want, |word, mask| self.put(slab, class, word, mask, out));
+        let spread = Spread::of(Shape::of(class));
+        let (taken, word) = units
+            .take(descriptor.cursor(), want, spread, |word, mask| self.put(slab, class, word, mask, out));
         out.blocks().reverse();
         descriptor.set_cursor(word);
         let rest = if held.is_some() && taken > 0 { Rest::Keep } else { Rest::List };
@@ -91,11 +94,12 @@ impl Pool<'_> {
     #[inline]
     fn put(&self, slab: SlabIndex, class: SizeClass, word: usize, mask: u64, out: &mut Batch) {
         let (base, bytes) = (self.space.slab_address(slab), class.bytes());
-        let mut left = mask;
-        while left != 0 {
-            let block = word * 64 + left.trailing_zeros() as usize;
-            left &= left - 1;
-            out.push(core::ptr::with_exposed_provenance_mut(base + block * bytes));
+        for mut left in Spread::of(Shape::of(class)).phases(mask) {
+            while left != 0 {
+                let block = word * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                out.push(core::ptr::with_exposed_provenance_mut(base + block * bytes));
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use crate::slab::avail::State;
 use crate::slab::page_map::Entry;
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks};
+use crate::slab::spread::Spread;
 use crate::sync::Ordering;
 use crate::units::PIECE_BYTES;
 
@@ -34,7 +35,8 @@ impl Pool<'_> {
         self.space.set_tenant(slab, shape.pieces, |distance| Entry::slab(class, distance));
         let mut sink = sink;
         let units = self.space.blocks(slab, shape);
-        let state = units.open_taking(shape.blocks as u32, want, |word, mask| sink(slab, word, mask));
+        let state = units
+            .open_taking(shape.blocks as u32, want, Spread::of(shape), |word, mask| sink(slab, word, mask));
         // Relaxed: a statistic.
         self.node.counts.slabs_carved.fetch_add(1, Ordering::Relaxed);
         Some((slab, state))

@@ -23,6 +23,7 @@
 //!   without duty does to the slab is step 2. So a holder may retire the slab then, and only then.
 
 use super::avail::{Avail, Rest, State};
+use super::spread::Spread;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The free units of one slab or SuperSlab: a view on its descriptor.
@@ -74,22 +75,28 @@ impl<'a> FreeUnits<'a> {
         self.avail.store(Avail::new(capacity, State::Held).0, Ordering::Relaxed);
     }
 
-    /// Opens unused units of which the caller, who must own the descriptor, takes the lowest `take` at
-    /// once: calls `sink(word, mask)` for them. The rest is held by the caller; with no rest, nobody
+    /// Opens unused units of which the caller, who must own the descriptor, takes the first `take` at
+    /// once, in the order of `spread` within a word: calls `sink(word, mask)` for them. The rest is held by the caller; with no rest, nobody
     /// looks after the units. Returns the state.
-    pub(crate) fn open_taking(&self, capacity: u32, take: u32, mut sink: impl FnMut(usize, u64)) -> State {
+    pub(crate) fn open_taking(
+        &self,
+        capacity: u32,
+        take: u32,
+        spread: Spread,
+        mut sink: impl FnMut(usize, u64),
+    ) -> State {
         debug_assert_eq!(self.avail().state(), State::None);
         let (mut left, mut takes) = (capacity, take.min(capacity));
         for (at, word) in self.words.iter().enumerate() {
             let here = left.min(64);
-            let taken = takes.min(here);
-            if taken > 0 {
-                sink(at, low_bits(taken));
+            let taken = spread.first_ones(low_bits(here), takes);
+            if taken != 0 {
+                sink(at, taken);
             }
             // Relaxed: as in `open`.
-            word.store(low_bits(here) & !low_bits(taken), Ordering::Relaxed);
+            word.store(low_bits(here) & !taken, Ordering::Relaxed);
             left -= here;
-            takes -= taken;
+            takes -= taken.count_ones();
         }
         let rest = capacity - take.min(capacity);
         let avail = Avail::new(rest, if rest == 0 { State::Full } else { State::Held });
@@ -130,10 +137,16 @@ impl<'a> FreeUnits<'a> {
         debug_assert_eq!(Avail(old).state(), State::Listed);
     }
 
-    /// The holder takes up to `want` units, lowest bits of each word first, beginning with word
+    /// The holder takes up to `want` units, in the order of `spread` within a word, beginning with word
     /// `start` and going round once. Calls `sink(word, mask)` for each word. Returns how many were
     /// taken, and the word in which it stopped.
-    pub(crate) fn take(&self, start: usize, want: u32, mut sink: impl FnMut(usize, u64)) -> (u32, usize) {
+    pub(crate) fn take(
+        &self,
+        start: usize,
+        want: u32,
+        spread: Spread,
+        mut sink: impl FnMut(usize, u64),
+    ) -> (u32, usize) {
         let (mut taken, mut at) = (0, start);
         for _ in 0..self.words.len() {
             if at >= self.words.len() {
@@ -142,7 +155,7 @@ impl<'a> FreeUnits<'a> {
             // Relaxed: a hint which bits to ask for; the exchange below acquires them.
             let free = self.words[at].load(Ordering::Relaxed);
             if free != 0 {
-                let mask = lowest_ones(free, want - taken);
+                let mask = spread.first_ones(free, want - taken);
                 // Acquire: pairs with the Release in `set`. Only the holder clears bits, so all of
                 // `mask` was still set.
                 let old = self.words[at].fetch_and(!mask, Ordering::Acquire);
@@ -239,18 +252,6 @@ impl<'a> FreeUnits<'a> {
 /// A word whose lowest `n` bits are set, `n <= 64`.
 const fn low_bits(n: u32) -> u64 {
     if n == 0 { 0 } else { u64::MAX >> (64 - n) }
-}
-
-/// The lowest `n` set bits of `word`, or all of them if there are fewer.
-fn lowest_ones(word: u64, n: u32) -> u64 {
-    if word.count_ones() <= n {
-        return word;
-    }
-    let mut rest = word;
-    for _ in 0..n {
-        rest &= rest - 1;
-    }
-    word & !rest
 }
 
 #[cfg(all(test, not(loom)))]

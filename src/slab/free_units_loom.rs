@@ -57,7 +57,7 @@ impl World {
         // SAFETY: the caller holds the slab; loom checks it.
         self.holder.with_mut(|p| unsafe { *p += 1 });
         let mut got = 0;
-        let (taken, _) = self.units().take(0, want, |_, mask| got |= mask);
+        let (taken, _) = self.units().take(0, want, Spread::NONE, |_, mask| got |= mask);
         self.use_units(got);
         if self.units().settle(taken, rest) == State::Listed {
             self.shelf.store(1, Ordering::Release);

@@ -22,10 +22,7 @@ impl Slab {
 }
 
 #[test]
-fn lowest_ones_picks_from_below() {
-    assert_eq!(lowest_ones(0b1011_0100, 2), 0b0001_0100);
-    assert_eq!(lowest_ones(0b1011_0100, 9), 0b1011_0100);
-    assert_eq!(lowest_ones(u64::MAX, 64), u64::MAX);
+fn low_bits_are_as_many_as_asked_for() {
     assert_eq!((low_bits(0), low_bits(3), low_bits(64)), (0, 7, u64::MAX));
 }
 
@@ -35,7 +32,7 @@ fn opens_with_exactly_the_capacity() {
         let slab = Slab::open(capacity);
         slab.units().validate();
         assert!(slab.units().all_free(capacity));
-        let (taken, _) = slab.units().take(0, u32::MAX, |_, _| ());
+        let (taken, _) = slab.units().take(0, u32::MAX, Spread::NONE, |_, _| ());
         assert_eq!(taken, capacity);
     }
 }
@@ -44,7 +41,8 @@ fn opens_with_exactly_the_capacity() {
 fn take_goes_round_from_where_it_starts() {
     let slab = Slab::open(192);
     let mut seen = Vec::new();
-    let (taken, at) = slab.units().take(2, 70, |word, mask| seen.push((word, mask.count_ones())));
+    let (taken, at) =
+        slab.units().take(2, 70, Spread::NONE, |word, mask| seen.push((word, mask.count_ones())));
     assert_eq!((taken, at, seen), (70, 0, std::vec![(2, 64), (0, 6)]));
 }
 
@@ -52,7 +50,7 @@ fn take_goes_round_from_where_it_starts() {
 fn the_first_unit_that_comes_back_lists_a_full_slab_once() {
     let slab = Slab::open(64);
     let units = slab.units();
-    let (taken, _) = units.take(0, 64, |_, _| ());
+    let (taken, _) = units.take(0, 64, Spread::NONE, |_, _| ());
     assert_eq!(units.settle(taken, Rest::Keep), State::Full);
     assert_eq!(units.add(2), Duty::List);
     assert_eq!(units.add(1), Duty::None);
@@ -106,7 +104,7 @@ fn threads_that_give_and_take_lose_and_double_nothing() {
     };
     let take = |start: usize, want: u32, mine: &mut Vec<(usize, u64)>| {
         slab.units().hold();
-        let (taken, _) = slab.units().take(start, want, |word, mask| {
+        let (taken, _) = slab.units().take(start, want, Spread::NONE, |word, mask| {
             (0..64).filter(|b| mask >> b & 1 == 1).for_each(|b| {
                 assert_eq!(owned[word * 64 + b].fetch_add(1, Ordering::Relaxed), 0);
             });

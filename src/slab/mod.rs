@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`avail`], [`free_units`] | count and state in one word, bits in a bitmap: the protocol of giving and taking, written once for blocks and for pieces |
 //! | [`shape`] | pieces and blocks of a slab of each class |
+//! | [`spread`] | the order in which blocks of a bitmap word go out |
 //! | [`page_map`] | from a piece to its slab |
 //! | [`descriptor`], [`space`] | the flat tables, and the address ranges of the nodes |
 //!
@@ -21,3 +22,4 @@ pub(crate) mod piece_mask;
 pub(crate) mod shape;
 #[cfg(not(loom))]
 pub(crate) mod space;
+pub(crate) mod spread;

@@ -3,6 +3,7 @@
 //! Floor 2, pure tables computed at compile time. Block `i` begins at `i * bytes` from the slab's
 //! base; nothing else is in a slab.
 
+use super::spread::Spread;
 use crate::size_class::{CLASSES, MID_MAX, SizeClass, TINY_MAX};
 use crate::units::PIECE_BYTES;
 
@@ -20,6 +21,8 @@ pub(crate) struct Shape {
     pub(crate) blocks: u16,
     /// Pieces of 64 KiB in a slab.
     pub(crate) pieces: u8,
+    /// In which order blocks are handed out.
+    pub(super) spread: Spread,
     /// `2^RECIPROCAL_SHIFT / block_bytes`, rounded up: turns the division into a multiplication.
     reciprocal: u64,
 }
@@ -77,6 +80,7 @@ impl Shape {
             block_bytes: bytes as u32,
             blocks: (best.0 * PIECE_BYTES / bytes) as u16,
             pieces: best.0 as u8,
+            spread: Spread::of_bytes(bytes),
             reciprocal: (1u64 << RECIPROCAL_SHIFT).div_ceil(bytes as u64),
         }
     }
