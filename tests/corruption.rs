@@ -3,7 +3,7 @@
 //!
 //! When it is seen: a free of a class writes the pointer into a cache and looks at nothing, which is what
 //! makes it fast; the block is checked when the cache gives it back to its slab. That happens when lists
-//! overflow, when a thread ends, and in `trim`. A Huge block is checked at once, and so is a pointer
+//! overflow, when a thread ends, and in `trim`. Large and Huge blocks are checked at once, and so is a pointer
 //! that is freed before anything was allocated.
 
 mod support;
@@ -61,6 +61,27 @@ fn a_block_freed_twice_in_a_row() {
         release(block, 64);
         release(block, 64);
         trim();
+    });
+}
+
+#[test]
+fn a_large_block_freed_as_one_much_smaller() {
+    dies("free of {} as a block of 65536 bytes: it is one of 131072 bytes", || {
+        release(announce(allocate(128 << 10)), 64 << 10);
+    });
+}
+
+#[test]
+fn a_large_block_freed_as_one_larger() {
+    dies("free of {} as a block of 147456 bytes: it is one of 131072 bytes", || {
+        release(announce(allocate(128 << 10)), 144 << 10);
+    });
+}
+
+#[test]
+fn a_pointer_into_a_large_block() {
+    dies("free of {} as a block of 131072 bytes: no such block", || {
+        release(announce(allocate(128 << 10).wrapping_add(64)), 128 << 10);
     });
 }
 

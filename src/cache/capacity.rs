@@ -3,12 +3,12 @@
 //! A list is opened with the room that its first batch needs. It gets more when it swings (see
 //! [`super::policy`]). When the budget is used up, room is taken from lists that were not missed since
 //! the hand last passed them: from their empty part at once, and of their content `heap` takes half
-//! away first.
+//! away first. Large lists are outside of all that: see `heap::large`.
 
 use super::control::Event;
 use super::layout::{Header, Layout, ListIndex};
 use super::seat::Seat;
-use crate::size_class::{CLASSES, SizeClass};
+use crate::size_class::{CLASSES, Group, SizeClass};
 use crate::sync::Ordering;
 
 /// How many lists are looked at in one search for room.
@@ -51,6 +51,7 @@ pub(crate) fn recount(seat: &Seat, layout: &Layout) {
     let control = region.control();
     let sum: usize = layout
         .lists()
+        .filter(|(list, class)| list.is_outbox() || class.group() != Group::Large)
         .map(|(list, class)| region.header(list).end().saturating_sub(layout.first(list)) * class.bytes())
         .sum();
     // Relaxed: a bound, not ownership.
@@ -66,7 +67,7 @@ pub(crate) fn victim(seat: &Seat, layout: &Layout, but: SizeClass) -> Option<Siz
         let class = control.next_victim();
         let list = ListIndex::own(class);
         let header = region.header(list);
-        if class == but || header.end() <= layout.first(list) {
+        if class == but || class.group() == Group::Large || header.end() <= layout.first(list) {
             continue;
         }
         let (touched, passed) = control.demand(class).pass();

@@ -9,6 +9,9 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 /// since the one before, so searches must be far enough apart for a list in use to be missed.
 const SEARCH_EVERY: u32 = 64;
 
+/// How many Large misses pass between two recounts.
+const RECOUNT_EVERY: u32 = 32;
+
 /// The slow-path state of one region. Zeroed memory is valid.
 ///
 /// A CPU's control is used by whichever threads miss on that CPU, also by one that has moved away
@@ -22,10 +25,14 @@ pub(crate) struct Control {
     /// Bytes of capacity given to the lists. Counted like an event by those who grow and shrink lists;
     /// an addition that came too late (the thread had moved) is made good by the next search for room.
     allotted: AtomicU64,
+    /// Bytes of blocks on Large lists, counted likewise by those who put them there and take them.
+    large: AtomicU64,
     /// Where the search for a list to shrink goes on.
     hand: AtomicU32,
     /// How many lists wanted room when the budget was used up.
     wants: AtomicU32,
+    /// How many Large blocks were not to be had from, or not kept by, the region.
+    large_misses: AtomicU32,
     /// Statistics.
     pub(crate) events: Events,
 }
@@ -134,10 +141,22 @@ impl Control {
         &self.allotted
     }
 
-    /// Forgets all capacity: the lists have been closed.
+    /// Bytes of blocks on Large lists, as a counter.
+    pub(crate) fn large(&self) -> &AtomicU64 {
+        &self.large
+    }
+
+    /// Bytes of blocks on Large lists; 0 rather than less.
+    pub(crate) fn large_bytes(&self) -> usize {
+        // Relaxed: a bound, not ownership.
+        (self.large.load(Ordering::Relaxed) as i64).max(0) as usize
+    }
+
+    /// Forgets all capacity and content: the lists have been closed.
     pub(crate) fn reset(&self) {
         // Relaxed: bounds and hints; the caller owns the region.
         self.allotted.store(0, Ordering::Relaxed);
+        self.large.store(0, Ordering::Relaxed);
         for demand in &self.demand {
             demand.store(0, Ordering::Relaxed);
         }
@@ -157,6 +176,14 @@ impl Control {
         let wants = self.wants.load(Ordering::Relaxed);
         self.wants.store(wants.wrapping_add(1), Ordering::Relaxed);
         wants % SEARCH_EVERY == SEARCH_EVERY - 1
+    }
+
+    /// Whether it is time to count anew what lies on the Large lists; to be asked at each miss.
+    pub(crate) fn is_time_to_recount(&self) -> bool {
+        // Relaxed, and not one operation: any count will do.
+        let misses = self.large_misses.load(Ordering::Relaxed);
+        self.large_misses.store(misses.wrapping_add(1), Ordering::Relaxed);
+        misses % RECOUNT_EVERY == RECOUNT_EVERY - 1
     }
 
     /// The next class at which the search for a list to shrink looks.

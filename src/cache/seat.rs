@@ -11,6 +11,7 @@ use crate::pool::batch::Batch;
 use crate::rseq::{self, Area, Regions};
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::NodeId;
+use core::ptr;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,17 @@ impl Seat {
                 true
             }
             Self::Bare(_) => false,
+        }
+    }
+
+    /// Takes one block off a list: of the CPU on which the thread is by now. Null if it is empty.
+    #[inline]
+    pub(crate) fn pop(&self, list: ListIndex) -> *mut u8 {
+        match self {
+            // SAFETY: who made the seat promised what the sections need.
+            Self::Cpu(seat) => unsafe { rseq::pop(seat.regions, seat.area, list.index()) },
+            Self::Thread(_) => Busy::enter().map_or(ptr::null_mut(), |busy| busy.pop(list)),
+            Self::Bare(_) => ptr::null_mut(),
         }
     }
 

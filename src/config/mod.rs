@@ -59,12 +59,14 @@ impl Config {
         Self::of(Profile::Balanced)
     }
 
-    /// The bytes of blocks that one CPU may cache. Balanced: 8 MiB.
+    /// The bytes of Tiny and Mid blocks that one CPU may cache; with Large ones it may cache twice as many.
+    /// Balanced: 8 MiB.
     pub const fn with_cpu_cache_bytes(self, bytes: usize) -> Self {
         Self { cpu_cache_bytes: bytes, ..self }
     }
 
-    /// The bytes of blocks that one thread may cache where there is no rseq. Balanced: 1 MiB.
+    /// The bytes of Tiny and Mid blocks that one thread may cache where there is no rseq; with Large ones
+    /// twice as many. Balanced: 1 MiB.
     pub const fn with_thread_cache_bytes(self, bytes: usize) -> Self {
         Self { thread_cache_bytes: bytes, ..self }
     }

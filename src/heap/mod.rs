@@ -6,6 +6,7 @@
 //! | [`start`] | building the one heap, without a lock |
 //! | [`seats`], [`threads`] | where the calling thread works; threads that come and go |
 //! | [`refill`], [`flush`], [`room`] | a list ran empty, ran full, needs room |
+//! | [`large`] | blocks of 33 KiB to 1 MiB |
 //! | [`huge`], [`mappings`] | blocks beyond 1 MiB |
 //! | [`resize`] | `realloc` |
 //! | [`drain`] | giving back what the caches hold |
@@ -15,6 +16,7 @@ pub(crate) mod corruption;
 pub(crate) mod drain;
 pub(crate) mod flush;
 pub(crate) mod huge;
+pub(crate) mod large;
 pub(crate) mod mappings;
 pub(crate) mod refill;
 pub(crate) mod resize;
@@ -35,7 +37,7 @@ use crate::pool::budget::Budget;
 use crate::pool::{Pool, Settings};
 use crate::rseq::Area;
 use crate::rseq::area::Owner;
-use crate::size_class::{LARGE_MAX, SizeClass};
+use crate::size_class::{LARGE_MAX, MID_MAX, SizeClass};
 use crate::slab::space::Space;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::units::{MAX_NODES, NodeId, PIECE_BYTES};
@@ -152,7 +154,7 @@ impl Heap {
 /// serve; null if there is no memory.
 #[inline(never)]
 pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
-    if !Heap::is_huge(size, align) {
+    if size <= MID_MAX && align <= PIECE_BYTES {
         let class = SizeClass::of(size);
         // SAFETY: the gate is open.
         let block = if gate::is_open() { unsafe { gate::pop(class) } } else { per_thread::pop(class) };
@@ -169,6 +171,7 @@ fn allocate_slowly(config: &Config, size: usize, align: usize) -> *mut u8 {
     match Heap::get().or_else(|| start::start(config)) {
         None => ptr::null_mut(),
         Some(heap) if Heap::is_huge(size, align) => heap.allocate_huge(size, align),
+        Some(heap) if size > MID_MAX => heap.allocate_large(SizeClass::of(size), align),
         Some(heap) => heap.refill(SizeClass::of(size)),
     }
 }
@@ -184,6 +187,9 @@ pub(crate) unsafe fn release(block: *mut u8, size: usize, align: usize) {
         return heap.release_huge(block, size);
     }
     let class = SizeClass::of(size);
+    if size > MID_MAX {
+        return heap.release_large(class, block);
+    }
     let Some(home) = heap.space.node_of(block.addr()) else { corruption::foreign(block) };
     let pushed = match heap.nodes {
         _ if !gate::is_open() => per_thread::push(class, home.index(), block),

@@ -12,7 +12,7 @@ use crate::cache::seat::Seat;
 use crate::os::ErrnoGuard;
 use crate::pool::Stage;
 use crate::pool::batch::Batch;
-use crate::size_class::SizeClass;
+use crate::size_class::{Group, SizeClass};
 use core::ptr;
 
 impl Heap {
@@ -30,6 +30,9 @@ impl Heap {
             }
         }
         self.count(&seat, Event::PopMiss);
+        if class.group() == Group::Large {
+            self.recount_large(&seat);
+        }
         let demand = match seat.control() {
             Some(control) => {
                 let demand = control.demand(class).after_pop_miss(class);

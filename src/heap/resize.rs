@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::os::Errno;
 use crate::os::memory::{self, Advice};
 use crate::pool::range::Run;
-use crate::size_class::SizeClass;
+use crate::size_class::{MID_MAX, SizeClass};
 use crate::sync::Ordering;
 use crate::units::{NodeId, PAGE_BYTES, SUPERSLAB_BYTES};
 use core::ptr;
@@ -31,6 +31,12 @@ pub(crate) struct Resize {
 pub(crate) unsafe fn resize(config: &Config, block: *mut u8, size: Resize) -> *mut u8 {
     match (Heap::is_huge(size.old, size.align), Heap::is_huge(size.new, size.align)) {
         (false, false) if SizeClass::of(size.old) == SizeClass::of(size.new) => return block,
+        (false, false)
+            if size.old.min(size.new) > MID_MAX
+                && Heap::get().is_some_and(|heap| heap.serves(block, size.old, size.new)) =>
+        {
+            return block;
+        }
         (true, true) => {
             if let Some(heap) = Heap::get()
                 && let Some(resized) = heap.resize_huge(block, size)

@@ -5,7 +5,7 @@ use crate::cache::capacity;
 use crate::cache::layout::ListIndex;
 use crate::cache::seat::Seat;
 use crate::pool::batch::Batch;
-use crate::size_class::SizeClass;
+use crate::size_class::{Group, SizeClass};
 
 /// How many lists lose room for one that needs it.
 const VICTIMS: usize = 4;
@@ -13,6 +13,9 @@ const VICTIMS: usize = 4;
 impl Heap {
     /// Tries to make room for `blocks` blocks in all on a list.
     pub(super) fn make_room(&self, seat: &Seat, class: SizeClass, list: ListIndex, blocks: usize) {
+        if class.group() == Group::Large && !list.is_outbox() {
+            return self.open_large(seat, list);
+        }
         let budget = self.cache_bytes(seat);
         if capacity::widen(seat, &self.layout, budget, class, list, blocks) {
             return;
@@ -61,7 +64,8 @@ impl Heap {
         capacity::narrow(seat, &self.layout, victim)
     }
 
-    fn cache_bytes(&self, seat: &Seat) -> usize {
+    /// Bytes that the seat's region may cache.
+    pub(super) fn cache_bytes(&self, seat: &Seat) -> usize {
         match seat {
             Seat::Cpu(_) => self.config.cpu_cache_bytes(),
             Seat::Thread(_) => self.config.thread_cache_bytes(),

@@ -12,6 +12,7 @@ use crate::units::{CpuId, NodeId};
 
 impl Heap {
     /// The calling thread's seat at this moment.
+    #[inline]
     pub(crate) fn seat(&self) -> Seat {
         match self.cache_mode {
             CacheMode::PerCpu { .. } => self.cpu_seat(),
@@ -19,6 +20,7 @@ impl Heap {
         }
     }
 
+    #[inline]
     fn cpu_seat(&self) -> Seat {
         if !gate::is_open() {
             // The one who published the heap has not come to it yet; in a forked child it never will.
@@ -36,6 +38,7 @@ impl Heap {
     }
 
     /// Registers the thread's own area, if this crate is the one to do it and the thread lives on.
+    #[cold]
     fn register(&self) -> Option<u32> {
         if self.owner != Owner::Numaslab {
             return None;
@@ -57,6 +60,7 @@ impl Heap {
         if armed { area::cpu_id(self.area) } else { None }
     }
 
+    #[inline(never)]
     fn thread_seat(&self) -> Seat {
         match self.thread_region() {
             Some(region) => Seat::Thread(region),
