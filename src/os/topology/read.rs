@@ -67,6 +67,7 @@ impl Topology {
             row.fill(REMOTE_DISTANCE);
             row[from] = LOCAL_DISTANCE;
         }
+        let with_cpus = node_set(root, b"/node/has_cpu").unwrap_or(NodeMask::EMPTY);
         for from in online.iter() {
             let mut nearest = (u64::MAX, 0);
             // A row that ends early leaves the rest as it is.
@@ -75,7 +76,9 @@ impl Topology {
                     return;
                 }
                 let dense = self.nearest_dense[to.0 as usize];
-                nearest = nearest.min((distance, dense));
+                // Among equals the one that the kernel takes (find_next_best_node() in mm/page_alloc.c).
+                let handicap = u64::from(to < from) + u64::from(with_cpus.contains(to));
+                nearest = nearest.min((distance.saturating_add(handicap), dense));
                 if let (Some(row), Some(column)) = (self.owner(from, usable), self.owner(to, usable)) {
                     self.distance[row][column] = distance.min(u8::MAX.into()) as u8;
                 }
