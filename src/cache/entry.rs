@@ -4,6 +4,7 @@
 //!
 //! | entry | meaning | who may change it |
 //! | --- | --- | --- |
+//! | the unopened region | nobody has missed on the CPU yet | who misses there first, by exchange |
 //! | a region's base | the CPU works on that region | who wants to take it away, by exchange |
 //! | the empty region | the region is taken away; the CPU's operations miss | who took it, by a store |
 //!
@@ -42,6 +43,13 @@ impl Entry {
     pub(super) fn init(&self, base: *mut u8) {
         // Relaxed: published with the table's address.
         self.base.store(base, Ordering::Relaxed);
+    }
+
+    /// Puts the region at `base`, which is ready, in the place of `unopened`. Who comes second finds it done.
+    #[cfg(not(loom))]
+    pub(super) fn open(&self, unopened: *mut u8, base: *mut u8) {
+        // Release: pairs with the Acquire in `in_use`. Relaxed on failure: nothing is read.
+        let _ = self.base.compare_exchange(unopened, base, Ordering::Release, Ordering::Relaxed);
     }
 
     /// The entry as the critical sections take it.

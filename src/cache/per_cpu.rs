@@ -1,10 +1,13 @@
 //! The regions of all CPUs and the table through which the critical sections find them.
+//!
+//! A region is opened by the first miss on its CPU: so its memory is touched first where it is used, and
+//! that of a CPU which is never used not at all.
 
 use super::entry::Entry;
 use super::layout::Layout;
 use super::region::Region;
 use crate::os::{Result, cpu::cpu_limit, memory};
-use crate::rseq::{Regions, empty_region};
+use crate::rseq::{Regions, empty_region, unopened_region};
 use crate::units::{CpuId, NodeId, PAGE_BYTES};
 use core::ptr::NonNull;
 
@@ -59,12 +62,26 @@ impl PerCpu {
         for cpu in 0..cpus {
             let (id, start) = (CpuId(cpu as u32), all.start(cpu));
             bind(node_of(id), start, stride);
-            // SAFETY: `stride` zeroed bytes of the mapping, for this CPU alone, never unmapped once the
-            // heap is published.
-            let region = unsafe { Region::new(start, node_of(id)) };
-            all.entry(BELOW + cpu).init(region.base());
+            all.entry(BELOW + cpu).init(unopened_region());
         }
         Ok(all)
+    }
+
+    /// Opens the region of a CPU, whose node is `node`, if nobody has yet; the region if it is in use then.
+    pub(crate) fn open(&self, cpu: CpuId, node: NodeId) -> Option<Region> {
+        let slot = self.slot(cpu)?;
+        if self.is_unopened(cpu) {
+            // SAFETY: `stride` zeroed bytes of the mapping, for this CPU alone, never unmapped once the heap
+            // is published. Others who come here at the same moment write the same.
+            let region = unsafe { Region::new(self.start(cpu.index()), node) };
+            slot.open(unopened_region(), region.base());
+        }
+        self.in_use(cpu)
+    }
+
+    /// Whether nobody has missed on the CPU yet. Once that is false it stays so.
+    pub(super) fn is_unopened(&self, cpu: CpuId) -> bool {
+        self.slot(cpu).is_some_and(|slot| slot.in_use(empty_region()) == Some(unopened_region()))
     }
 
     /// Unmaps everything.
@@ -106,14 +123,19 @@ impl PerCpu {
         (cpu.index() < self.cpus).then(|| self.entry(BELOW + cpu.index()))
     }
 
-    /// The region that a CPU uses at this moment; `None` if it is revoked or has none.
+    /// The region that a CPU uses at this moment; `None` if it is revoked, unopened, or there is none.
     pub(crate) fn in_use(&self, cpu: CpuId) -> Option<Region> {
-        let base = self.slot(cpu)?.in_use(empty_region())?;
+        let base = self.slot(cpu)?.in_use(empty_region()).filter(|base| *base != unopened_region())?;
         // SAFETY: entries are bases of regions or the empty region.
         unsafe { Region::from_base(base) }
     }
 
-    /// The region that was made for a CPU, whether it is in use or revoked: for statistics.
+    /// The memory of a CPU's region, control included, and its bytes.
+    pub(crate) fn memory(&self, cpu: CpuId) -> Option<(NonNull<u8>, usize)> {
+        (cpu.index() < self.cpus).then(|| (self.start(cpu.index()), self.stride))
+    }
+
+    /// The region that was made for a CPU, whether it is in use or not: for statistics.
     pub(crate) fn region(&self, cpu: CpuId) -> Option<Region> {
         if cpu.index() >= self.cpus {
             return None;

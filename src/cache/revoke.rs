@@ -22,8 +22,12 @@ pub(crate) struct Revoked<'a> {
     taken: TakenAway<'a>,
 }
 
-/// Revokes the region of `cpu`. `None` if another thread has it, or the kernel has no fence for it.
+/// Revokes the region of `cpu`. `None` if another thread has it, nobody has used it yet, or the kernel has no
+/// fence for it.
 pub(crate) fn revoke(all: &PerCpu, cpu: CpuId) -> Option<Revoked<'_>> {
+    if all.is_unopened(cpu) {
+        return None;
+    }
     let fence = || membarrier::fence_rseq(Some(cpu)).is_ok();
     let taken = all.slot(cpu)?.take_away(empty_region(), fence)?;
     Some(Revoked { taken })

@@ -3,6 +3,7 @@
 use super::{CacheMode, Heap, start};
 use crate::cache::control::Event;
 use crate::cache::gate;
+use crate::cache::per_cpu::PerCpu;
 use crate::cache::seat::{CpuSeat, Seat};
 use crate::os::cpu;
 use crate::rseq::area::{self, Owner};
@@ -29,7 +30,8 @@ impl Heap {
         let id = area::cpu_id(self.area).or_else(|| self.register());
         let Some(cpu) = id.map(CpuId) else { return self.thread_seat() };
         let all = self.per_cpu.as_ref();
-        match all.and_then(|all| all.in_use(cpu).map(|region| (all, region))) {
+        let region = |all: &PerCpu| all.in_use(cpu).or_else(|| all.open(cpu, self.node_of_cpu(cpu)));
+        match all.and_then(|all| region(all).map(|region| (all, region))) {
             // SAFETY: the table has a region for each possible CPU and entries for -1 and -2, for ever;
             // the area is from `rseq::area`.
             Some((all, region)) => Seat::Cpu(unsafe { CpuSeat::new(region, all.table(), self.area) }),

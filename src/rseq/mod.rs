@@ -46,11 +46,19 @@ pub(crate) const MAX_HEADERS: usize = 64 * 128;
 
 /// A region on which every operation misses: all headers `{0, 0}`, and a null cell below its base.
 /// Nobody writes it.
-static EMPTY_REGION: [AtomicU64; 2 + MAX_HEADERS / 2] = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
+type NoRegion = [AtomicU64; 2 + MAX_HEADERS / 2];
+
+static EMPTY_REGION: NoRegion = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
+static UNOPENED_REGION: NoRegion = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
 
 /// The region on which every operation misses.
 pub(crate) fn empty_region() -> *mut u8 {
     EMPTY_REGION[2].as_ptr().cast()
+}
+
+/// Another one, that stands for a region that nobody has used yet.
+pub(crate) fn unopened_region() -> *mut u8 {
+    UNOPENED_REGION[2].as_ptr().cast()
 }
 
 /// Takes the topmost block of list `index` of this CPU's region; null if there is none.
