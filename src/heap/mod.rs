@@ -135,6 +135,7 @@ impl Heap {
             parcels: memory.parcels(&self.space),
             budget: &self.budget,
             settings: &self.settings,
+            carvers: self.settings.touch_on_carve.then_some(self.topology),
         }
     }
 

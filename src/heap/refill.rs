@@ -13,6 +13,7 @@ use crate::os::ErrnoGuard;
 use crate::pool::Stage;
 use crate::pool::batch::Batch;
 use crate::size_class::{Group, SizeClass};
+use crate::units::NodeId;
 use core::ptr;
 
 impl Heap {
@@ -68,15 +69,24 @@ impl Heap {
         }
         let held = seat.control().and_then(|control| control.held.get(class.index()));
         match pool.take_blocks(class, held, want, batch) {
-            Some(Stage::Held) => return Event::RefillHeld,
-            Some(Stage::Shelf) => return Event::RefillShelf,
-            Some(Stage::Carve) => return Event::RefillCarve,
-            None => {}
+            Some(stage) => refilled_from(stage),
+            None => self.find_elsewhere(seat.node(), class, batch),
         }
-        for node in self.topology.nearest(seat.node()).filter(|n| *n != seat.node() && n.index() < self.nodes)
-        {
-            if self.pool(node).take_blocks(class, None, 1, batch).is_some() {
-                return Event::RefillSteal;
+    }
+
+    /// Looks for one block on the other nodes, the nearest first: there was none on the seat's node.
+    fn find_elsewhere(&self, own: NodeId, class: SizeClass, batch: &mut Batch) -> Event {
+        // Where pages lie where they are touched first, a thread that was moved to another node since it
+        // took its seat has found nothing for that reason alone, and belongs here.
+        let here = self.current_node();
+        for node in self.topology.nearest(here).filter(|node| node.index() < self.nodes) {
+            if node == own && own == here {
+                continue;
+            }
+            match self.pool(node).open_to_all().take_blocks(class, None, 1, batch) {
+                Some(stage) if node == here => return refilled_from(stage),
+                Some(_) => return Event::RefillSteal,
+                None => {}
             }
         }
         Event::RefillFailed
@@ -90,5 +100,14 @@ impl Heap {
         if shelved < blocks.len() {
             self.give_home(class, &mut blocks[shelved..]);
         }
+    }
+}
+
+/// The event of a refill from a node's own slabs.
+const fn refilled_from(stage: Stage) -> Event {
+    match stage {
+        Stage::Held => Event::RefillHeld,
+        Stage::Shelf => Event::RefillShelf,
+        Stage::Carve => Event::RefillCarve,
     }
 }

@@ -52,7 +52,11 @@ impl NodeMemory {
     }
 
     fn map(space: &Space) -> Result<Self> {
-        memory::map(Self::bytes(space)).map(|memory| Self(Some(memory)))
+        let memory = memory::map(Self::bytes(space))?;
+        // Most parcels are never used, and who uses one first may be on another node.
+        // SAFETY: a fresh mapping; the advice changes no contents.
+        let _ = unsafe { memory::advise(memory, Self::bytes(space), Advice::NoHugePage) };
+        Ok(Self(Some(memory)))
     }
 
     /// The part at `offset`.
@@ -60,6 +64,11 @@ impl NodeMemory {
         // SAFETY: callers' offsets lie in the mapping; a node without memory is never asked (its
         // dangling pointer would be), since nodes are counted in `Heap::nodes`.
         unsafe { self.0.unwrap_or(NonNull::dangling()).add(offset) }.cast()
+    }
+
+    /// Where it lies, and its bytes.
+    pub(crate) fn memory(&self, space: &Space) -> (NonNull<u8>, usize) {
+        (self.part(0), Self::bytes(space))
     }
 
     pub(crate) fn pool(&self) -> &NodePool {

@@ -3,6 +3,8 @@
 use super::budget::Budget;
 use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
 use super::zone::ZoneLists;
+use crate::os::cpu::current_cpu;
+use crate::os::topology::Topology;
 use crate::size_class::CLASSES;
 use crate::slab::space::Space;
 use crate::sync::tagged_stack::TaggedStack;
@@ -77,11 +79,27 @@ pub(crate) struct Pool<'a> {
     pub(crate) parcels: &'a [Parcel],
     pub(crate) budget: &'a Budget,
     pub(crate) settings: &'a Settings,
+    /// Where pages lie on the node of the CPU that touches them first, this tells the CPUs of this node,
+    /// and only those carve slabs. `None`: all do.
+    pub(crate) carvers: Option<&'static Topology>,
 }
 
 impl<'a> Pool<'a> {
     /// The table of parcels, as links.
     pub(crate) fn parcels(&self) -> Parcels<'a> {
         Parcels(self.parcels)
+    }
+
+    /// Whether the calling thread is on a CPU that may carve slabs here.
+    pub(crate) fn may_carve(&self) -> bool {
+        match self.carvers {
+            None => true,
+            Some(topology) => current_cpu().is_ok_and(|cpu| topology.home(cpu) == self.id),
+        }
+    }
+
+    /// The same pool, for threads of all nodes.
+    pub(crate) fn open_to_all(self) -> Self {
+        Self { carvers: None, ..self }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Pool;
 use super::zone::Zone;
-use crate::os::memory;
+use crate::os::memory::{self, Advice};
 use crate::size_class::SizeClass;
 use crate::slab::avail::State;
 use crate::slab::page_map::Entry;
@@ -19,7 +19,7 @@ const WORTHWHILE: u32 = 16;
 impl Pool<'_> {
     /// Carves a slab of `class` and takes its first `want` blocks, each passed to `sink(word, mask)`.
     /// Returns the slab and whether the caller holds it (`Held`) or nothing is left (`Full`). `None` if
-    /// there is no memory.
+    /// there is no memory, or the thread [may not carve](Pool::may_carve) here.
     pub(super) fn carve(
         &self,
         class: SizeClass,
@@ -27,9 +27,13 @@ impl Pool<'_> {
         sink: impl FnMut(SlabIndex, usize, u64),
     ) -> Option<(SlabIndex, State)> {
         let shape = Shape::of(class);
+        if !self.may_carve() {
+            return None;
+        }
         let slab = self.take_run(Zone::of(class), shape.pieces as u32).ok()?;
-        if self.settings.touch_on_carve {
-            self.touch(slab, shape);
+        if self.settings.touch_on_carve && !self.touch(slab, shape) {
+            self.give_run(slab, shape.pieces as u32);
+            return None;
         }
         self.space.slab(slab).set_cursor(0);
         self.space.set_tenant(slab, shape.pieces, |distance| Entry::slab(class, distance));
@@ -43,12 +47,28 @@ impl Pool<'_> {
     }
 
     /// Backs the pages of a slab at once, by this CPU: for where nothing but the first touch decides
-    /// on which node a page lies.
-    fn touch(&self, slab: SlabIndex, shape: &Shape) {
-        let at = self.space.pointer(self.space.slab_address(slab));
-        // SAFETY: the run was just taken; nobody uses its memory. Failing means that the pages come
-        // with their first touch, wherever that is.
-        let _ = unsafe { memory::populate(at, shape.pieces as usize * PIECE_BYTES) };
+    /// on which node a page lies. `false`, and no page is backed, if the thread is on another node.
+    fn touch(&self, slab: SlabIndex, shape: &Shape) -> bool {
+        let bytes = shape.pieces as usize * PIECE_BYTES;
+        self.touch_first(self.space.slab_address(slab), bytes, bytes)
+    }
+
+    /// Backs the pages of `bytes` bytes by this CPU. If the thread is moved to another node meanwhile, the
+    /// pages of `all` bytes are dropped again, and `false` returned. The caller owns that memory.
+    pub(super) fn touch_first(&self, address: usize, bytes: usize, all: usize) -> bool {
+        let at = self.space.pointer(address);
+        if !self.may_carve() {
+            return false;
+        }
+        // SAFETY: nobody else uses the memory. Failing means that the pages come with their first touch,
+        // wherever that is.
+        let _ = unsafe { memory::populate(at, bytes) };
+        let stayed = self.may_carve();
+        if !stayed {
+            // SAFETY: as above. What the kernel keeps is on a wrong node.
+            let _ = unsafe { memory::advise(at, all, Advice::DontNeed) };
+        }
+        stayed
     }
 
     /// Ends a slab that the caller holds, if every block is free; `false` if one is not.

@@ -7,7 +7,7 @@ use crate::os::memory::{self, Advice};
 use crate::slab::avail::{Rest, State};
 use crate::slab::space::{SuperIndex, SuperLinks};
 use crate::sync::Ordering;
-use crate::units::{PIECES, SUPERSLAB_BYTES};
+use crate::units::{PAGE_BYTES, PIECES, SUPERSLAB_BYTES};
 
 /// SuperSlabs are committed in chunks of this many: {when the node has at least, chunk}.
 const CHUNKS: [(u32, usize); 3] = [(64, 16), (8, 4), (0, 1)];
@@ -63,6 +63,10 @@ impl Pool<'_> {
             // SAFETY: just claimed and committed, so nobody uses it. Failing means that the pages come with
             // their first touch.
             let _ = unsafe { memory::populate(at, SUPERSLAB_BYTES) };
+        } else if self.settings.touch_on_carve {
+            // The first touch may back all of it, by a huge page; while it is nobody else's, a wrong one
+            // can be dropped.
+            self.touch_first(self.space.superslab_address(superslab), PAGE_BYTES, SUPERSLAB_BYTES);
         }
         Some(superslab)
     }
