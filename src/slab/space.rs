@@ -23,6 +23,9 @@ pub(crate) const MIN_NODE_BYTES: usize = 1 << 30;
 /// The largest size of all ranges together, in bytes: a slab index then fits in 31 bits.
 pub(crate) const MAX_SPACE_BYTES: usize = 1 << 46;
 
+/// How many tables there are.
+pub(crate) const TABLES: usize = 4;
+
 /// A piece of 64 KiB, counted from the base of the space; also the slab that begins there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlabIndex(pub(crate) u32);
@@ -249,23 +252,30 @@ impl Space {
         unsafe { self.supers.add(superslab.0 as usize).as_ref() }
     }
 
+    /// The tables, each as its address and the bytes that it has for one SuperSlab.
+    fn tables(&self) -> [(NonNull<u8>, usize); TABLES] {
+        [
+            (self.page_map.cast(), PIECES * size_of::<AtomicU16>()),
+            (self.slabs.cast(), PIECES * size_of::<Slab>()),
+            (self.bitmaps.cast(), PIECES * size_of::<Bitmap>()),
+            (self.supers.cast(), size_of::<SuperSlab>()),
+        ]
+    }
+
     /// Calls `bind(address, bytes)` for the node's range and for its share of each table.
     pub(crate) fn for_each_share(&self, node: NodeId, mut bind: impl FnMut(NonNull<u8>, usize)) {
-        let pieces = self.node_bytes() / PIECE_BYTES;
-        let share = |table: NonNull<u8>, entry_bytes: usize| {
-            let bytes = pieces * entry_bytes;
-            // SAFETY: each table covers all nodes, `bytes` for each of them.
-            (unsafe { table.add(node.index() * bytes) }, bytes)
-        };
-        let shares = [
-            (self.pointer(self.superslab_address(self.first_superslab(node))), self.node_bytes()),
-            share(self.page_map.cast(), size_of::<AtomicU16>()),
-            share(self.slabs.cast(), size_of::<Slab>()),
-            share(self.bitmaps.cast(), size_of::<Bitmap>()),
-        ];
-        for (address, bytes) in shares {
-            bind(address, bytes);
+        let first = self.first_superslab(node);
+        bind(self.pointer(self.superslab_address(first)), self.node_bytes());
+        for (table, entry_bytes) in self.tables() {
+            // SAFETY: each table covers all SuperSlabs of all nodes.
+            let at = unsafe { table.add(first.0 as usize * entry_bytes) };
+            bind(at, self.node_superslabs() * entry_bytes);
         }
+    }
+
+    /// The part of each table that tells of one SuperSlab: its address and its bytes.
+    pub(crate) fn entries_of(&self, superslab: SuperIndex) -> [(usize, usize); TABLES] {
+        self.tables().map(|(table, bytes)| (table.addr().get() + superslab.0 as usize * bytes, bytes))
     }
 }
 

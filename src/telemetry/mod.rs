@@ -4,14 +4,17 @@
 //! path), by whoever asks; the hit path counts nothing. A snapshot is no cut through time: while other
 //! threads work, sums may be off by what they do meanwhile. When none does, they are exact.
 //!
-//! Key types: [`Stats`], [`NodeStats`]; [`stats`] takes a snapshot.
+//! Key types: [`Stats`], [`NodeStats`]; [`stats`] takes a snapshot. [`Residence`]; [`residence`] asks the kernel
+//! where the pages lie.
 
 mod display;
+mod residence;
 mod snapshot;
 
 pub use crate::cache::control::Event;
 pub use crate::heap::{CacheMode, Distrust, PlacementMode, WhyPerThread};
 pub use crate::os::fault::{Call, Calls};
+pub use residence::{Pages, Purpose, Residence, residence};
 pub use snapshot::{NodeStats, Stats, stats};
 
 use crate::config::StatsAtExit;
