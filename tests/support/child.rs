@@ -14,6 +14,8 @@ use std::process::{Command, ExitStatus, Output};
 const CHILD: &str = "TEST_CHILD";
 /// A child that prints this says why it did nothing.
 const SKIPPED: &str = "SKIPPED: ";
+/// What a child measured, to be said aloud.
+const MEASURED: &str = "MEASURED: ";
 /// A test that takes longer than this hangs: it dies of SIGALRM. Machines may be busy.
 const TEST_SECONDS: u32 = 900;
 /// Likewise for a fork, of which a test makes many.
@@ -68,6 +70,7 @@ pub(crate) fn run_test(
 pub(crate) fn succeed_test(name: &str, key: &str, prepare: impl FnOnce(&mut Command), body: impl FnOnce()) {
     let Some(output) = run_test(name, key, prepare, body) else { return };
     was_skipped(name, key, &output);
+    say_measured(name, key, &output);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(
         output.status.success() && out.contains("1 passed"),
@@ -84,6 +87,19 @@ pub(crate) fn was_skipped(name: &str, key: &str, output: &Output) -> bool {
         aloud(&format!("{name} ({key}): {line}"));
     }
     line.is_some()
+}
+
+fn say_measured(name: &str, key: &str, output: &Output) {
+    for line in text(&output.stdout).lines() {
+        if let Some((_, numbers)) = line.split_once(MEASURED) {
+            aloud(&format!("{name} ({key}): {numbers}"));
+        }
+    }
+}
+
+/// Says, from within a child, what it measured.
+pub(crate) fn measured(numbers: impl std::fmt::Display) {
+    println!("{MEASURED}{numbers}");
 }
 
 /// Says, from within a child, that it does nothing, and why.

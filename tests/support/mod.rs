@@ -8,6 +8,7 @@
 //! | [`ledger`], [`owned`] | who has which address: nothing is handed out twice |
 //! | [`accounts`] | nothing is lost: the books balance |
 //! | [`threads`] | threads that are really joined; CPUs |
+//! | [`nodes`] | the machine's nodes, and on which of them pages lie |
 //! | [`ticker`] | a signal every 100 microseconds |
 //! | [`rng`] | repeatable random numbers |
 //! | [`confine`] | system calls forbidden, limits set |
@@ -19,6 +20,7 @@ pub(crate) mod child;
 pub(crate) mod confine;
 pub(crate) mod ledger;
 pub(crate) mod mode;
+pub(crate) mod nodes;
 pub(crate) mod owned;
 pub(crate) mod rng;
 pub(crate) mod threads;
