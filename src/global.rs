@@ -34,6 +34,11 @@ impl NumaSlab {
     pub const fn with_config(config: Config) -> Self {
         Self { config }
     }
+
+    /// The configuration, as it was given.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
 }
 
 impl Default for NumaSlab {
@@ -45,7 +50,7 @@ impl Default for NumaSlab {
 /// The request's size rounded up to its alignment: enough to find a class whose blocks are aligned.
 /// Cannot overflow: a `Layout` promises that the sum is at most `isize::MAX`.
 #[inline(always)]
-const fn padded(size: usize, align: usize) -> usize {
+pub(crate) const fn padded(size: usize, align: usize) -> usize {
     (size + align - 1) & !(align - 1)
 }
 

@@ -1,6 +1,7 @@
 //! numaslab: a per-CPU, NUMA-aware, lock-free memory allocator for Linux servers.
 //!
 //! ```text
+//!  7  placement     blocks of a node that is asked for by name
 //!  6  global        GlobalAlloc, and nothing else
 //!  5  heap          the cold routes: refill, flush, Huge blocks, realloc, start
 //!  4  cache         regions per CPU (or per thread), the hit path
@@ -32,6 +33,9 @@ mod heap;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod os;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub mod placement;
 #[allow(unsafe_code)]
 mod pool;
 #[cfg(not(loom))]

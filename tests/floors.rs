@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate, lowest first. A module may import itself and those with a lower number; those
 /// with the same number don't know each other. `os` and `rseq` share a floor, as do the four of floor 0.
-const FLOORS: [(&str, u32); 13] = [
+const FLOORS: [(&str, u32); 14] = [
     ("sync", 0),
     ("units", 0),
     ("size_class", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u32); 13] = [
     ("telemetry", 55),
     ("learner", 55),
     ("global", 60),
+    ("placement", 70),
 ];
 
 /// Imports that go up, and why they may.

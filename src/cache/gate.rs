@@ -2,7 +2,17 @@
 //!
 //! Which way a call goes is decided by one comparison that the hit path needs anyway: its size
 //! against a limit. Before start, in fallback mode, and for frees on machines with several nodes, the
-//! limit is -1 and every size is beyond it.
+//! limit is -1 and every size is beyond it. So it is for allocations while any thread prefers a node: the
+//! hit path need not know of preferences, and pays for them only while there is one.
+//!
+//! # State
+//! `alloc_limit` is one word, so that threads that begin and end to prefer need no order:
+//!
+//! | value | meaning | goes to |
+//! | --- | --- | --- |
+//! | -1 | closed | 0 or more, by [`open`] |
+//! | 0 and more | open: sizes up to it are tried directly | -2, by [`divert`] |
+//! | -1 - n | open, but n threads prefer a node | one less by [`divert`], one more or the limit by [`undivert`] |
 
 use crate::rseq::{self, Area, Regions};
 use crate::size_class::{SizeClass, TINY_MAX};
@@ -11,7 +21,8 @@ use crate::sync::{AtomicIsize, AtomicPtr, Ordering};
 /// See the module.
 #[repr(C, align(64))]
 struct Gate {
-    /// The largest size that `alloc` tries on this CPU's region directly. Written last, with Release.
+    /// The largest size that `alloc` tries on this CPU's region directly, or what else the table above
+    /// says. Written last, with Release.
     alloc_limit: AtomicIsize,
     /// The largest size that `dealloc` tries directly. Likewise.
     free_limit: AtomicIsize,
@@ -21,15 +32,18 @@ struct Gate {
     regions: AtomicPtr<*mut u8>,
 }
 
+/// The limit of a closed gate.
+const CLOSED: isize = -1;
+
 static GATE: Gate = Gate {
-    alloc_limit: AtomicIsize::new(-1),
-    free_limit: AtomicIsize::new(-1),
+    alloc_limit: AtomicIsize::new(CLOSED),
+    free_limit: AtomicIsize::new(CLOSED),
     area: AtomicIsize::new(0),
     regions: AtomicPtr::new(core::ptr::null_mut()),
 };
 
 /// Opens the hit path: from now on sizes up to the limits (at most [`TINY_MAX`]) go to this CPU's
-/// region.
+/// region. Does nothing if it is open.
 ///
 /// # Safety
 /// `regions` and `area` must satisfy [`rseq::pop`] for ever, with lists for all classes.
@@ -37,9 +51,26 @@ pub(crate) unsafe fn open(regions: Regions, area: Area, alloc_limit: isize, free
     // Relaxed: published by the Release stores below.
     GATE.regions.store(regions.0.cast_mut(), Ordering::Relaxed);
     GATE.area.store(area.0, Ordering::Relaxed);
-    // Release: pairs with the Acquire loads in `admits_alloc` and `admits_free`.
-    GATE.alloc_limit.store(alloc_limit, Ordering::Release);
+    // Release: pairs with the Acquire loads in `admits_alloc` and `admits_free`. Relaxed on failure: it
+    // is open, and by the same values.
+    let _ = GATE.alloc_limit.compare_exchange(CLOSED, alloc_limit, Ordering::Release, Ordering::Relaxed);
     GATE.free_limit.store(free_limit, Ordering::Release);
+}
+
+/// Sends all allocations past the direct way, once more than they are sent there already: a thread
+/// begins to prefer a node. The gate must be open.
+pub(crate) fn divert() {
+    change_limit(|limit| if limit >= 0 { CLOSED - 1 } else { limit - 1 });
+}
+
+/// Undoes one [`divert`]; `alloc_limit` is what [`open`] was given.
+pub(crate) fn undivert(alloc_limit: isize) {
+    change_limit(|limit| if limit == CLOSED - 1 { alloc_limit } else { limit + 1 });
+}
+
+fn change_limit(change: impl Fn(isize) -> isize) {
+    // Release: whoever reads the new limit reads what `open` wrote. Relaxed on failure: tried again.
+    let _ = GATE.alloc_limit.fetch_update(Ordering::Release, Ordering::Relaxed, |limit| Some(change(limit)));
 }
 
 /// Whether an allocation of `size` bytes may call [`pop`]; if so it is Tiny.
@@ -87,8 +118,14 @@ fn area() -> Area {
 /// Whether the gate has been opened: caches are per CPU.
 #[inline(always)]
 pub(crate) fn is_open() -> bool {
-    // Acquire: pairs with the Release in `open`. The limit for allocations is -1 until then, and not
-    // after.
+    // Acquire: pairs with the Release in `open`.
+    GATE.alloc_limit.load(Ordering::Acquire) != CLOSED
+}
+
+/// Whether the gate is open, and no thread prefers a node.
+#[inline(always)]
+pub(crate) fn is_direct() -> bool {
+    // Acquire: as in `is_open`.
     GATE.alloc_limit.load(Ordering::Acquire) >= 0
 }
 

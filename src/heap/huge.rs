@@ -15,7 +15,7 @@ use core::ptr::{self, NonNull};
 
 /// SuperSlabs that a block of `size` bytes takes, one at least; `None` if that is beyond any address
 /// space.
-fn superslabs(size: usize) -> Option<usize> {
+pub(super) fn superslabs(size: usize) -> Option<usize> {
     Some(size.max(1).checked_add(SUPERSLAB_BYTES - 1)? >> SUPERSLAB_SHIFT)
 }
 

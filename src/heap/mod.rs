@@ -9,6 +9,7 @@
 //! | [`large`] | blocks of 33 KiB to 1 MiB |
 //! | [`huge`], [`mappings`] | blocks beyond 1 MiB |
 //! | [`resize`] | `realloc` |
+//! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
 //! | [`drain`] | giving back what the caches hold |
 //! | [`corruption`] | the last words |
 
@@ -18,11 +19,13 @@ pub(crate) mod flush;
 pub(crate) mod huge;
 pub(crate) mod large;
 pub(crate) mod mappings;
+pub(crate) mod on_node;
 pub(crate) mod refill;
 pub(crate) mod resize;
 pub(crate) mod room;
 pub(crate) mod seats;
 pub(crate) mod start;
+pub(crate) mod striped;
 pub(crate) mod threads;
 
 use crate::cache::control::Events;
@@ -123,6 +126,11 @@ impl Heap {
         unsafe { heap.as_ref() }
     }
 
+    /// The heap, built with `config` if there is none yet; `None` if there is no memory for it.
+    pub(crate) fn started(config: &Config) -> Option<&'static Self> {
+        Self::get().or_else(|| start::start(config))
+    }
+
     /// The pool of a node.
     pub(crate) fn pool(&self, node: NodeId) -> Pool<'_> {
         let memory = &self.pools[node.index() % MAX_NODES];
@@ -158,7 +166,7 @@ pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
     if size <= MID_MAX && align <= PIECE_BYTES {
         let class = SizeClass::of(size);
         // SAFETY: the gate is open.
-        let block = if gate::is_open() { unsafe { gate::pop(class) } } else { per_thread::pop(class) };
+        let block = if gate::is_direct() { unsafe { gate::pop(class) } } else { on_node::pop(class) };
         if !block.is_null() {
             return block;
         }
@@ -169,7 +177,7 @@ pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn allocate_slowly(config: &Config, size: usize, align: usize) -> *mut u8 {
-    match Heap::get().or_else(|| start::start(config)) {
+    match Heap::started(config) {
         None => ptr::null_mut(),
         Some(heap) if Heap::is_huge(size, align) => heap.allocate_huge(size, align),
         Some(heap) if size > MID_MAX => heap.allocate_large(SizeClass::of(size), align),

@@ -29,6 +29,20 @@ pub(crate) struct Resize {
 /// null is returned.
 #[inline(never)]
 pub(crate) unsafe fn resize(config: &Config, block: *mut u8, size: Resize) -> *mut u8 {
+    // SAFETY: the same contract.
+    unsafe { resize_with(|size, align| allocate(config, size, align), block, size) }
+}
+
+/// As [`resize`], with a block from `fresh(size, align)` if it has to be copied.
+///
+/// # Safety
+/// As [`resize`]; `fresh` gives null or a block of that size.
+#[inline]
+pub(crate) unsafe fn resize_with(
+    fresh: impl FnOnce(usize, usize) -> *mut u8,
+    block: *mut u8,
+    size: Resize,
+) -> *mut u8 {
     match (Heap::is_huge(size.old, size.align), Heap::is_huge(size.new, size.align)) {
         (false, false) if SizeClass::of(size.old) == SizeClass::of(size.new) => return block,
         (false, false)
@@ -46,7 +60,7 @@ pub(crate) unsafe fn resize(config: &Config, block: *mut u8, size: Resize) -> *m
         }
         _ => {}
     }
-    let fresh = allocate(config, size.new, size.align);
+    let fresh = fresh(size.new, size.align);
     if !fresh.is_null() {
         // SAFETY: both blocks have at least the smaller size, and are different ones.
         unsafe {

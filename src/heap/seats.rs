@@ -27,6 +27,9 @@ impl Heap {
             // The one who published the heap has not come to it yet; in a forked child it never will.
             start::open_gate(self);
         }
+        if thread_block::current().preference().is_some() {
+            return self.thread_seat();
+        }
         let id = area::cpu_id(self.area).or_else(|| self.register());
         let Some(cpu) = id.map(CpuId) else { return self.thread_seat() };
         let all = self.per_cpu.as_ref();
@@ -70,10 +73,13 @@ impl Heap {
         }
     }
 
-    /// The node of the CPU on which the thread is.
+    /// The node for which the thread works: the one that it prefers, else that of the CPU on which it is.
     pub(crate) fn current_node(&self) -> NodeId {
         if self.nodes == 1 {
             return NodeId::ZERO;
+        }
+        if let Some(node) = thread_block::current().preference() {
+            return node;
         }
         cpu::current_cpu().map_or(NodeId::ZERO, |cpu| self.node_of_cpu(cpu))
     }

@@ -35,6 +35,9 @@ const RANGE_FACTOR: usize = 4;
 /// program stays small.
 const SMALL_BYTES: usize = 16 << 20;
 
+/// The largest size that `alloc` tries on the CPU's region at once.
+pub(super) const ALLOC_LIMIT: isize = TINY_MAX as isize;
+
 /// The memory of one node's pool: `[NodePool | used | committed | parcels]`.
 #[derive(Clone, Copy)]
 pub(crate) struct NodeMemory(Option<NonNull<u8>>);
@@ -152,11 +155,10 @@ fn publish(place: NonNull<Heap>, memory: NonNull<HeapMemory>) -> Option<&'static
 /// Opens the hit path. Doing it again changes nothing.
 pub(super) fn open_gate(heap: &Heap) {
     if let Some(per_cpu) = &heap.per_cpu {
-        let limit = TINY_MAX as isize;
-        let free_limit = if heap.nodes == 1 { limit } else { -1 };
+        let free_limit = if heap.nodes == 1 { ALLOC_LIMIT } else { -1 };
         // SAFETY: the table has a region for each possible CPU, and entries for -1 and -2; `area` is
         // from `rseq::area`; headers exist for all classes.
-        unsafe { gate::open(per_cpu.table(), heap.area, limit, free_limit) };
+        unsafe { gate::open(per_cpu.table(), heap.area, ALLOC_LIMIT, free_limit) };
     }
 }
 

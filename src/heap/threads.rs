@@ -101,6 +101,18 @@ impl Heap {
         }
     }
 
+    /// Empties the calling thread's own region, if it has one, and ties it to the node for which the thread
+    /// works by now. Does nothing inside a slow path that a signal interrupted: the region follows at the
+    /// thread's next miss.
+    pub(super) fn follow_at_once(&self) {
+        if let Some(busy) = Busy::enter()
+            && !Stay::is_asked_for()
+        {
+            self.empty_region(busy.region());
+            busy.region().set_node(self.current_node());
+        }
+    }
+
     /// Gives back everything that a region holds, which the caller owns.
     fn empty_region(&self, region: Region) {
         empty_all(region, &self.layout, |class, blocks| {

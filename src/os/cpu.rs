@@ -1,4 +1,4 @@
-//! On which CPU we run, and how many the kernel can have.
+//! On which CPU we run, and how many the kernel can have; going to others for a moment.
 
 use super::errno::{Result, check};
 use super::fault::{Call, gate, inject};
@@ -26,17 +26,62 @@ pub fn current_cpu_and_node() -> Result<(CpuId, KernelNode)> {
     Ok((CpuId(cpu), KernelNode(node as u16)))
 }
 
+/// A set of CPUs as the kernel takes it: one bit each.
+type CpuMask = [u64; MAX_CPUS / 64];
+
+/// While this lives, the calling thread runs on certain CPUs; then on those that it might run on before.
+#[derive(Debug)]
+pub struct Visit {
+    before: CpuMask,
+    /// How many bytes of it the kernel has filled.
+    len: usize,
+}
+
+impl Visit {
+    /// Sends the calling thread to one of `cpus`; it runs there when this returns.
+    ///
+    /// Errors: `EINVAL` if none of them is online and allowed; `EPERM` by seccomp. sched_getaffinity(2),
+    /// sched_setaffinity(2).
+    pub fn to(cpus: impl Iterator<Item = CpuId>) -> Result<Self> {
+        let mut wanted: CpuMask = [0; MAX_CPUS / 64];
+        for cpu in cpus {
+            if let Some(word) = wanted.get_mut(cpu.index() / 64) {
+                *word |= 1 << (cpu.index() % 64);
+            }
+        }
+        let mut before: CpuMask = [0; MAX_CPUS / 64];
+        let len = affinity(&mut before)?;
+        let visit = Self { before, len };
+        set_affinity(&wanted, size_of_val(&wanted)).map(|()| visit)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // If it fails, none of those CPUs is allowed any more: the thread may as well stay.
+        let _ = set_affinity(&self.before, self.len);
+    }
+}
+
+/// The CPUs on which the calling thread may run; returns the bytes of the mask that were filled.
+fn affinity(mask: &mut CpuMask) -> Result<usize> {
+    gate(Call::GetAffinity)?;
+    // SAFETY: the kernel writes at most the given number of bytes, which the mask has.
+    check(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(mask), mask.as_mut_ptr()) })
+}
+
+fn set_affinity(mask: &CpuMask, len: usize) -> Result<()> {
+    gate(Call::SetAffinity)?;
+    // SAFETY: the kernel reads `len` bytes, at most what the mask has.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, len, mask.as_ptr()) }).map(drop)
+}
+
 /// An upper bound for the CPU numbers of this machine, plus one, without `/sys`: the size of the
 /// kernel's CPU masks, which it rounds up to 64. At most [`MAX_CPUS`], at least 1.
 ///
 /// sched_getaffinity(2).
 pub fn cpu_limit() -> usize {
-    let mut mask = [0u64; MAX_CPUS / 64];
-    let bytes = gate(Call::GetAffinity).and_then(|()| {
-        // SAFETY: the kernel writes at most the given number of bytes, which the mask has.
-        check(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) })
-    });
-    match bytes {
+    match affinity(&mut [0; MAX_CPUS / 64]) {
         Ok(bytes) => (bytes * 8).clamp(1, MAX_CPUS),
         // A kernel with more CPUs than MAX_CPUS, or none at all that would say.
         Err(_) => MAX_CPUS,
@@ -51,7 +96,7 @@ mod tests {
     use crate::os::testing::in_child;
 
     /// The CPUs this thread may run on.
-    fn affinity() -> libc::cpu_set_t {
+    fn allowed_cpus() -> libc::cpu_set_t {
         // SAFETY: a cpu_set_t of zeroes is an empty set; the kernel fills it in.
         unsafe {
             let mut set = core::mem::zeroed();
@@ -63,7 +108,7 @@ mod tests {
     #[test]
     fn a_pinned_thread_is_where_it_was_pinned() {
         std::thread::spawn(|| {
-            let allowed = affinity();
+            let allowed = allowed_cpus();
             // SAFETY: plain bit operations on sets; the numbers stay below the size of the set.
             let cpus = (0..1024).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &allowed) });
             for cpu in cpus {
@@ -77,6 +122,27 @@ mod tests {
                 assert_eq!(current_cpu_and_node().unwrap().0, CpuId(cpu as u32));
                 assert!(cpu < cpu_limit());
             }
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn a_visit_ends_where_it_began() {
+        std::thread::spawn(|| {
+            let before = allowed_cpus();
+            // SAFETY: plain bit operations on sets; the numbers stay below the size of the set.
+            let cpus: std::vec::Vec<_> =
+                (0..1024).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &before) }).collect();
+            for cpu in cpus {
+                let visit = Visit::to([CpuId(cpu as u32)].into_iter()).unwrap();
+                assert_eq!(current_cpu(), Ok(CpuId(cpu as u32)));
+                drop(visit);
+                // SAFETY: as above.
+                assert!(unsafe { libc::CPU_EQUAL(&before, &allowed_cpus()) });
+            }
+            let nowhere = Visit::to(core::iter::empty());
+            assert_eq!(nowhere.err(), Some(Errno::EINVAL));
         })
         .join()
         .unwrap();

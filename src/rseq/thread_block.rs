@@ -9,6 +9,7 @@
 //! The symbol's name carries the version, so that two versions of the crate can be in one program.
 
 use super::arch;
+use crate::units::NodeId;
 use core::{cell::Cell, ptr::NonNull};
 
 /// What each thread has. Zeroed at thread start but for `cpu_id`.
@@ -27,7 +28,10 @@ pub(crate) struct ThreadBlock {
     /// In how many slow paths the thread is, one interrupted by the next: while it is in any, its region
     /// stays on its node. Written by the thread alone.
     pub(crate) stays: Cell<u32>,
-    reserved: [u32; 2],
+    /// The node that the thread prefers to that of its CPU, plus one; 0 if it prefers none. Written by the
+    /// thread alone.
+    prefers: Cell<u32>,
+    reserved: u32,
 }
 
 /// The kernel's `struct rseq` in its first form: 32 bytes, 32-byte aligned.
@@ -112,6 +116,19 @@ impl ThreadBlock {
             2 => Life::Served,
             _ => Life::Leaving,
         }
+    }
+
+    /// The node that the thread prefers to that of its CPU.
+    #[inline]
+    pub(crate) fn preference(&self) -> Option<NodeId> {
+        self.prefers.get().checked_sub(1).map(|node| NodeId(node as u8))
+    }
+
+    /// Notes which node the thread prefers, and returns which one it did.
+    pub(crate) fn set_preference(&self, node: Option<NodeId>) -> Option<NodeId> {
+        let before = self.preference();
+        self.prefers.set(node.map_or(0, |node| u32::from(node.0) + 1));
+        before
     }
 
     /// Notes how far the thread has come.

@@ -5,6 +5,7 @@
 //! does not survive that. Blocks beyond 64 KiB carry one stamped line in each page.
 
 use numaslab::NumaSlab;
+use numaslab::placement::NodeId;
 use std::alloc::{GlobalAlloc, Layout};
 
 /// Blocks longer than this are stamped a line a page.
@@ -39,6 +40,12 @@ impl Block {
         // SAFETY: the allocator takes any size, also 0.
         let at = unsafe { heap.alloc(layout) };
         Self::take(at, layout, stamp)
+    }
+
+    /// A new block of a node; panics if it has no memory.
+    pub(crate) fn on(heap: &NumaSlab, node: NodeId, layout: Layout, stamp: u64) -> Self {
+        let at = heap.alloc_on(node, layout).expect("memory of the node");
+        Self::take(at.as_ptr(), layout, stamp).expect("a block")
     }
 
     /// A new block of zeroes; panics if one of its bytes is not.

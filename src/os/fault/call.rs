@@ -33,6 +33,8 @@ pub enum Call {
     Rseq,
     /// `sched_getaffinity(2)`.
     GetAffinity,
+    /// `sched_setaffinity(2)`.
+    SetAffinity,
     /// `getcpu(2)`, usually answered by the vDSO.
     GetCpu,
     /// `clock_gettime(2)`, usually answered by the vDSO.
@@ -56,7 +58,7 @@ impl Call {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Mmap,
         Self::MmapHuge,
         Self::Munmap,
@@ -71,6 +73,7 @@ impl Call {
         Self::Membarrier,
         Self::Rseq,
         Self::GetAffinity,
+        Self::SetAffinity,
         Self::GetCpu,
         Self::Clock,
         Self::Open,
@@ -98,6 +101,7 @@ impl Call {
             Self::Membarrier => "membarrier",
             Self::Rseq => "rseq",
             Self::GetAffinity => "sched_getaffinity",
+            Self::SetAffinity => "sched_setaffinity",
             Self::GetCpu => "getcpu",
             Self::Clock => "clock_gettime",
             Self::Open => "open",

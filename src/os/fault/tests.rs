@@ -36,6 +36,7 @@ fn make(call: Call, base: NonNull<u8>) -> Option<Result<()>> {
             Call::Rseq => return None,
             Call::GetAffinity if cpu::cpu_limit() == MAX_CPUS => Err(Errno::EIO),
             Call::GetAffinity => Ok(()),
+            Call::SetAffinity => cpu::Visit::to(core::iter::empty()).map(drop),
             Call::GetCpu => cpu::current_cpu().map(drop),
             Call::Clock if clock::monotonic_ms() == 0 => Err(Errno::EIO),
             Call::Clock => Ok(()),
