@@ -9,7 +9,7 @@
 #   ci/numa.sh --list                           what would be run
 #
 # Options: --arch, --topology, --kernel, --glibc, --mode, --package, --target (each several times if need be),
-# --jobs N (machines at a time, 2 by default), --list.
+# --with FILE (also put beside the program after --), --jobs N (machines at a time, 2 by default), --list.
 #
 # Ends with a line `N passed, N failed`, and with status 0 if nothing failed, 1 if something did, 2 for a wrong call,
 # 77 with a loud SKIPPED if the lane cannot run here. Logs: RIG_DIR/log, RIG_DIR being target/rig by default.
@@ -27,7 +27,7 @@ usage() {
 }
 
 declare -A ONLY=()
-at_once=2 list='' program=()
+at_once=2 list='' program=() WITH=()
 while [ $# -gt 0 ]; do
   case $1 in
     --arch | --topology | --kernel | --glibc | --mode | --package | --target)
@@ -35,6 +35,7 @@ while [ $# -gt 0 ]; do
       ONLY[${1#--}]+=" $2 "
       shift
       ;;
+    --with) WITH+=("${2:?a file is missing}"); shift ;;
     --jobs) at_once=${2:?a number is missing}; shift ;;
     --list) list=yes ;;
     --help | -h) usage 0 ;;

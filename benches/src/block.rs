@@ -38,6 +38,12 @@ pub struct Bounds {
 pub unsafe trait Contestant: GlobalAlloc + Copy + 'static {
     /// The value that the calling thread uses in its loop.
     fn for_this_thread(bounds: Bounds) -> Self;
+
+    /// The node to which the allocator itself says that a block at this address belongs, by the
+    /// kernel's number; `None` if it does not tell.
+    fn home(_address: usize) -> Option<u32> {
+        None
+    }
 }
 
 /// A live block of the heap `A`. Dropping it leaks it: a workload gives back what it took.
@@ -153,6 +159,9 @@ fn out_of_memory(size: BlockSize) -> ! {
 #[macro_export]
 macro_rules! contestant {
     ($name:ident, $allocator:ty = $value:expr) => {
+        $crate::contestant!($name, $allocator = $value, |_| None);
+    };
+    ($name:ident, $allocator:ty = $value:expr, $home:expr) => {
         /// The allocator on trial.
         #[derive(Clone, Copy, Debug)]
         struct $name;
@@ -194,6 +203,11 @@ macro_rules! contestant {
             #[inline(always)]
             fn for_this_thread(_: $crate::block::Bounds) -> Self {
                 Self
+            }
+
+            fn home(address: usize) -> Option<u32> {
+                let home: fn(usize) -> Option<u32> = $home;
+                home(address)
             }
         }
     };

@@ -117,7 +117,10 @@ fn finish(answer: Result<String>) -> ExitCode {
 #[macro_export]
 macro_rules! child {
     ($allocator:ty = $value:expr, $facts:expr) => {
-        $crate::contestant!(Trial, $allocator = $value);
+        $crate::child!($allocator = $value, $facts, |_| None);
+    };
+    ($allocator:ty = $value:expr, $facts:expr, $home:expr) => {
+        $crate::contestant!(Trial, $allocator = $value, $home);
 
         fn main() -> std::process::ExitCode {
             $crate::child::main::<Trial>($facts)

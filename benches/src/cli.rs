@@ -79,9 +79,9 @@ impl Experiment {
         }
     }
 
-    fn cases(&self) -> Vec<Case> {
-        match self {
-            Self::Larson(args) => args.cases(),
+    fn cases(&self) -> Result<Vec<Case>> {
+        Ok(match self {
+            Self::Larson(args) => args.cases()?,
             Self::Mixed(args) => args.cases(),
             Self::Handoff(args) => args.cases(),
             Self::Threads(args) => args.cases(),
@@ -94,14 +94,14 @@ impl Experiment {
             Self::Startup(args) => args.cases(),
             Self::Latency(args) => args.cases(),
             Self::All(args) => args.cases(),
-        }
+        })
     }
 }
 
 /// The name and the rows of the experiment that a command line asks for.
 pub fn cases_of<'word>(words: impl IntoIterator<Item = &'word str>) -> Result<(&'static str, Vec<Case>)> {
     let line = Line::try_parse_from(["numaslab-bench"].into_iter().chain(words))?;
-    Ok((line.experiment.name(), line.experiment.cases()))
+    Ok((line.experiment.name(), line.experiment.cases()?))
 }
 
 /// The whole program.
@@ -121,7 +121,7 @@ fn run(line: &Line) -> Result<()> {
         _ => 5,
     };
     let options = line.harness.check(&Allocator::present(), usual_rounds)?;
-    let mut cases = line.experiment.cases();
+    let mut cases = line.experiment.cases()?;
     if line.harness.cpu_time {
         cases = cases.into_iter().map(Case::by_cpu_time).collect();
     }

@@ -8,6 +8,7 @@
 //! | report | [`report`], [`stats`] | medians and spread; tables, JSON, pictures |
 //! | parent | [`cli`], [`all`], [`harness`], [`machine`] | options; children in interleaved rounds |
 //! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
+//! | both | [`placement`], [`residence`] | on which CPUs threads run, on which nodes blocks lie |
 //! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
 //! Every run has a process of its own, whose global allocator is `System`: only the calls that a
@@ -25,8 +26,10 @@ pub mod cli;
 pub mod harness;
 pub mod machine;
 pub mod outcome;
+pub mod placement;
 pub mod race;
 pub mod report;
+pub mod residence;
 pub mod resources;
 pub mod rng;
 pub mod sizes;

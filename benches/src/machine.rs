@@ -56,12 +56,13 @@ pub fn cpus() -> u32 {
     thread::available_parallelism().map_or(1, |count| count.get() as u32)
 }
 
-/// Numbers of threads to scale over: 1, 2, 4 and so on up to four times the CPUs.
+/// Numbers of threads to scale over on this machine.
 pub fn scaling() -> Vec<u32> {
     scaling_for(cpus())
 }
 
-fn scaling_for(cpus: u32) -> Vec<u32> {
+/// Numbers of threads to scale over on so many CPUs: 1, 2, 4 and so on up to four times as many.
+pub fn scaling_for(cpus: u32) -> Vec<u32> {
     let most = 4 * cpus;
     let mut counts: Vec<u32> =
         std::iter::successors(Some(1_u32), |count| Some(count * 2)).take_while(|&n| n <= most).collect();

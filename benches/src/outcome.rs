@@ -39,6 +39,20 @@ impl Metric {
     /// The most resident memory of the process at any time.
     pub const RSS_PEAK: Self = Self::lower("rss_peak_mib", "peak MiB");
 
+    /// Blocks whose pages lie on the node of the thread that has them, by the kernel's word.
+    pub const LOCAL_PAGES: Self = Self::higher("local_pages", "local pages %").unranked();
+
+    /// Blocks whose home is the node of the thread that has them, by the allocator's own word.
+    pub const LOCAL_HOMES: Self = Self::higher("local_homes", "local homes %").unranked();
+
+    /// The throughput of the threads on one node; the node by the kernel's number.
+    pub fn throughput_on(node: u32) -> Self {
+        // A few of them in the life of a program.
+        let name = Box::leak(format!("mops_node{node}").into_boxed_str());
+        let title = Box::leak(format!("node {node} Mops/s").into_boxed_str());
+        Self::higher(name, title).unranked()
+    }
+
     /// A figure that should be high.
     pub const fn higher(name: &'static str, title: &'static str) -> Self {
         Self { name, title, better: Better::Higher, ranked: true }

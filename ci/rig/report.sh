@@ -28,6 +28,7 @@ make_payload() {
     eval "arguments=($quoted)"
     add_job "$3/payload" $line "$seconds" "${MODES[$mode]}" "$(topology_of "$machine")" "$program" "${arguments[@]}"
   done <"$1/runs"
+  for file in "${WITH[@]}"; do add_program "$3/payload" "$file" "$(basename "$file")"; done
 }
 
 topology_of() {

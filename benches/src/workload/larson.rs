@@ -14,8 +14,12 @@
 //! *Honest because* a replacement does nothing but two draws' worth of arithmetic, one free and one
 //! allocation; the lane's array is moved, never copied; the clock runs from the start of the first
 //! generation to the end of the last thread. An operation is one call of `alloc` or `dealloc`.
+//!
+//! With `--pin`, `--nodes` or `--per-node` the threads of all allocators have the same places, and it is also
+//! told on which nodes the blocks lie that they hold at the end: see [`super::lanes`].
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering},
@@ -25,14 +29,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Case, Workload};
+use super::{
+    Case, Workload,
+    lanes::{Locality, Turns},
+};
 use crate::{
     block::{Block, Bounds, Contestant},
     machine,
     outcome::{Figures, Metric, figures},
+    placement::{self, NodeMap, Pin},
     race::process_cpu_time,
     rng::{Rng, scale},
     sizes::SizeRange,
@@ -51,10 +60,22 @@ pub struct LarsonArgs {
     #[arg(long = "sizes", value_name = "MIN-MAX", value_delimiter = ',', default_value = "8-1024")]
     ranges: Vec<SizeRange>,
 
-    /// Threads that run at the same time
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = machine::scaling(),
+    /// Threads that run at the same time [default: 1, 2, 4 ... up to four times the CPUs]
+    #[arg(long, value_name = "N", value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     threads: Vec<u32>,
+
+    /// How threads are tied to CPUs, for all allocators alike
+    #[arg(long, value_name = "HOW")]
+    pin: Option<Pin>,
+
+    /// Run on so many nodes, those nearest to each other; a panel for each number
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    nodes: Vec<u32>,
+
+    /// Show the throughput on each node too
+    #[arg(long)]
+    per_node: bool,
 
     /// Blocks that each thread holds
     #[arg(long, value_name = "N", default_value_t = 1000,
@@ -91,21 +112,59 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 impl LarsonArgs {
     /// The rows of the experiment.
-    pub fn cases(&self) -> Vec<Case> {
+    ///
+    /// # Errors
+    /// If threads can't be placed as asked for.
+    pub fn cases(&self) -> Result<Vec<Case>> {
         let until = match self.generations {
             Some(count) => Until::Generations(count),
             None => Until::Seconds(self.seconds),
         };
-        let each = |&sizes: &SizeRange, &threads: &u32| Larson {
+        let each = |sizes, threads, field| Larson {
             sizes,
             blocks: self.blocks,
             passes: self.passes,
             until,
             seed: self.seed,
             threads,
+            field,
         };
-        let pairs = self.ranges.iter().flat_map(|range| self.threads.iter().map(move |n| (range, n)));
-        pairs.map(|(range, threads)| each(range, threads).case()).collect()
+        let fields = self.fields()?;
+        let mut cases = Vec::new();
+        for &sizes in &self.ranges {
+            for (field, cpus) in &fields {
+                for threads in self.threads_on(*cpus) {
+                    cases.push(each(sizes, threads, field.clone()).case(self.pin));
+                }
+            }
+        }
+        self.extend_metrics(&mut cases, &fields);
+        Ok(cases)
+    }
+
+    /// Where the runs take place, and the CPUs there.
+    fn fields(&self) -> Result<Vec<(Option<placement::Field>, u32)>> {
+        if self.pin.is_none() && self.nodes.is_empty() && !self.per_node {
+            return Ok(vec![(None, machine::cpus())]);
+        }
+        let fields = placement::Field::plan(self.pin.unwrap_or(Pin::None), &self.nodes)?;
+        Ok(fields.into_iter().map(|(field, cpus)| (Some(field), cpus)).collect())
+    }
+
+    fn threads_on(&self, cpus: u32) -> Vec<u32> {
+        if self.threads.is_empty() { machine::scaling_for(cpus) } else { self.threads.clone() }
+    }
+
+    /// Gives all rows the same figures: those of all nodes that one of them runs on.
+    fn extend_metrics(&self, cases: &mut [Case], fields: &[(Option<placement::Field>, u32)]) {
+        let nodes: BTreeSet<u32> =
+            fields.iter().filter_map(|(field, _)| field.as_ref()).flat_map(placement::Field::nodes).collect();
+        if nodes.is_empty() {
+            return;
+        }
+        let mut metrics = vec![Metric::LOCAL_PAGES, Metric::LOCAL_HOMES];
+        metrics.extend(nodes.into_iter().filter(|_| self.per_node).map(Metric::throughput_on));
+        cases.iter_mut().for_each(|case| case.metrics.extend_from_slice(&metrics));
     }
 }
 
@@ -128,12 +187,19 @@ pub struct Larson {
     until: Until,
     seed: u64,
     threads: u32,
+    /// Where it takes place, if that is not left to the system.
+    field: Option<placement::Field>,
 }
 
 impl Larson {
     /// The row of this run.
-    fn case(self) -> Case {
-        Case::over_threads(self.sizes.to_string(), self.threads, self)
+    fn case(self, pin: Option<Pin>) -> Case {
+        let place = self.field.as_ref().map_or_else(String::new, |field| match field.nodes().len() {
+            1 => ", 1 node".to_owned(),
+            count => format!(", {count} nodes"),
+        });
+        let pin = pin.map_or_else(String::new, |pin| format!(", {}", pin.name()));
+        Case::over_threads(format!("{}{place}{pin}", self.sizes), self.threads, self)
     }
 }
 
@@ -147,12 +213,16 @@ impl Workload for Larson {
             bounds,
             line: Barrier::new(self.threads as usize + 1),
             stop: AtomicBool::new(false),
+            map: self.field.as_ref().map(placement::Field::map),
         });
         let (home, arrivals) = mpsc::channel();
         for index in 0..self.threads {
             let mut lane = Lane::<A>::filled(self, index);
             let (field, home) = (Arc::clone(&field), home.clone());
             start(move || {
+                if let Some(place) = &field.plan.field {
+                    place.take_place(index).expect("the CPUs that the parent found can be used");
+                }
                 field.line.wait();
                 lane.begun = Instant::now();
                 field.generation(lane, home);
@@ -178,11 +248,23 @@ fn summarise<A: Contestant>(plan: &Larson, cpu: Duration, lanes: Vec<Lane<A>>) -
     let ended = lanes.iter().map(|lane| lane.ended).max().expect("at least one lane");
     let operations: u64 = lanes.iter().map(|lane| 2 * lane.replacements).sum();
     let generations: u64 = lanes.iter().map(|lane| u64::from(lane.generations)).sum();
+    let seconds = (ended - begun).as_secs_f64();
+    let mut more = Figures::new();
+    if let Some(field) = &plan.field {
+        let mut locality = Locality::default();
+        lanes.iter().for_each(|lane| locality.add(&lane.blocks, &lane.turns));
+        more = locality.figures(field, seconds);
+    }
     let heap = A::for_this_thread(Bounds { largest: plan.sizes.max(), live_blocks: plan.blocks });
     lanes.into_iter().flat_map(|lane| lane.blocks).for_each(|block| block.give_back(heap));
-    let mops = operations as f64 / (ended - begun).as_secs_f64() / 1e6;
+    let mops = operations as f64 / seconds / 1e6;
     let cpu_ns = cpu.as_secs_f64() * 1e9 / operations as f64;
-    figures([(Metric::THROUGHPUT, mops), (GENERATIONS, generations as f64), (Metric::CPU_TIME, cpu_ns)])
+    more.extend(figures([
+        (Metric::THROUGHPUT, mops),
+        (GENERATIONS, generations as f64),
+        (Metric::CPU_TIME, cpu_ns),
+    ]));
+    more
 }
 
 /// An array of blocks on its way from thread to thread.
@@ -191,6 +273,8 @@ struct Lane<A> {
     rng: Rng,
     replacements: u64,
     generations: u32,
+    /// On which nodes its threads worked.
+    turns: Turns,
     /// When its first thread began, by that thread's clock: the main thread may be late.
     begun: Instant,
     ended: Instant,
@@ -205,7 +289,7 @@ impl<A: Contestant> Lane<A> {
         let blocks =
             (0..plan.blocks).map(|_| Block::take(heap, plan.sizes.pick(rng.draw() as u32))).collect();
         let now = Instant::now();
-        Self { blocks, rng, replacements: 0, generations: 0, begun: now, ended: now }
+        Self { blocks, rng, replacements: 0, generations: 0, turns: Turns::default(), begun: now, ended: now }
     }
 }
 
@@ -217,6 +301,8 @@ struct Field {
     line: Barrier,
     /// Set once by the main thread when the time is up. Relaxed everywhere: it publishes nothing.
     stop: AtomicBool,
+    /// The nodes, if it is to be told what happened on each.
+    map: Option<NodeMap>,
 }
 
 impl Field {
@@ -250,6 +336,9 @@ impl Field {
             let now = left.min(u64::from(STRIDE));
             replace(heap, &mut lane.blocks, &mut lane.rng, self.plan.sizes, now as u32);
             lane.replacements += now;
+            if let Some(map) = &self.map {
+                lane.turns.count(map, 2 * now);
+            }
             left -= now;
         }
     }
@@ -278,7 +367,7 @@ mod tests {
 
     fn plan(until: Until) -> Larson {
         let sizes = "8-1024".parse().expect("valid");
-        Larson { sizes, blocks: 100, passes: 3, until, seed: 1, threads: 3 }
+        Larson { sizes, blocks: 100, passes: 3, until, seed: 1, threads: 3, field: None }
     }
 
     #[test]
@@ -300,6 +389,20 @@ mod tests {
             assert!(figures["mops"] > 0.0);
         });
         assert_eq!(counts.live, 0);
+    }
+
+    #[test]
+    fn what_was_done_on_each_node_adds_up() {
+        let (field, _) = placement::Field::plan(Pin::Compact, &[]).expect("a machine").remove(0);
+        let nodes: Vec<u32> = field.nodes().collect();
+        let plan = Larson { field: Some(field), ..plan(Until::Generations(5)) };
+        Counted::counts_of(|| {
+            let figures = plan.run::<Counted>();
+            let sum: f64 = nodes.iter().map(|&node| figures[Metric::throughput_on(node).name]).sum();
+            assert!((sum / figures["mops"] - 1.0).abs() < 1e-9, "{figures:?}");
+            assert!(figures.get("local_pages").is_none_or(|share| (0.0..=100.0).contains(share)));
+            assert!(!figures.contains_key("local_homes"), "the system's allocator does not tell");
+        });
     }
 
     #[test]

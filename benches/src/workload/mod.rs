@@ -19,6 +19,7 @@ mod case;
 mod churn;
 mod false_sharing;
 mod handoff;
+mod lanes;
 mod larson;
 mod latency;
 mod mixed;
