@@ -57,4 +57,6 @@ pub use global::NumaSlab;
 #[cfg(not(loom))]
 pub use heap::drain::{Drained, trim};
 #[cfg(not(loom))]
+pub use heap::homing::send_home;
+#[cfg(not(loom))]
 pub use telemetry::{Stats, stats};

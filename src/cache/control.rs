@@ -9,6 +9,9 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 /// since the one before, so searches must be far enough apart for a list in use to be missed.
 const SEARCH_EVERY: u32 = 64;
 
+/// How many misses pass between two looks at the clock.
+const CLOCK_EVERY: u32 = 32;
+
 /// How many Large misses pass between two recounts.
 const RECOUNT_EVERY: u32 = 32;
 
@@ -31,6 +34,10 @@ pub(crate) struct Control {
     hand: AtomicU32,
     /// How many lists wanted room when the budget was used up.
     wants: AtomicU32,
+    /// How many misses there were, for the clock.
+    ticks: AtomicU32,
+    /// When the outboxes were last emptied for their age, in milliseconds of the clock; 0 for never.
+    emptied_ms: AtomicU64,
     /// How many Large blocks were not to be had from, or not kept by, the region.
     large_misses: AtomicU32,
     /// Statistics.
@@ -79,11 +86,17 @@ pub enum Event {
     Shrink,
     /// A request or a free went past the cache (revoked region, signal handler, ending thread).
     Bypass,
+    /// Not a time but a block: it was freed on its own node, and has left the caches there.
+    BlocksLocal,
+    /// A block was freed on another node than its own, and has gone home.
+    BlocksReturned,
+    /// A block was taken from another node, because the own one had no memory.
+    BlocksStolen,
 }
 
 impl Event {
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 17;
 
     /// All of them, with their names.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
@@ -101,14 +114,17 @@ impl Event {
         (Self::Grow, "grow"),
         (Self::Shrink, "shrink"),
         (Self::Bypass, "bypass"),
+        (Self::BlocksLocal, "blocks_local"),
+        (Self::BlocksReturned, "blocks_returned"),
+        (Self::BlocksStolen, "blocks_stolen"),
     ];
 }
 
 impl Events {
-    /// Counts one, atomically. Not for a region's events.
-    pub(crate) fn count(&self, event: Event) {
+    /// Counts `times`, atomically. Of a region's events only its owner may: one who has revoked it.
+    pub(crate) fn add(&self, event: Event, times: usize) {
         // Relaxed: a statistic.
-        self.counts[event as usize].fetch_add(1, Ordering::Relaxed);
+        self.counts[event as usize].fetch_add(times as u64, Ordering::Relaxed);
     }
 
     /// The counter of an event.
@@ -176,6 +192,26 @@ impl Control {
         let wants = self.wants.load(Ordering::Relaxed);
         self.wants.store(wants.wrapping_add(1), Ordering::Relaxed);
         wants % SEARCH_EVERY == SEARCH_EVERY - 1
+    }
+
+    /// Whether it is time to look at the clock; to be asked at each miss.
+    pub(crate) fn is_time_for_the_clock(&self) -> bool {
+        // Relaxed, and not one operation: any count will do.
+        let ticks = self.ticks.load(Ordering::Relaxed);
+        self.ticks.store(ticks.wrapping_add(1), Ordering::Relaxed);
+        ticks % CLOCK_EVERY == CLOCK_EVERY - 1
+    }
+
+    /// When the outboxes were last emptied for their age.
+    pub(crate) fn emptied_ms(&self) -> u64 {
+        // Relaxed: a hint.
+        self.emptied_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the outboxes are emptied now.
+    pub(crate) fn set_emptied_ms(&self, now_ms: u64) {
+        // Relaxed: a hint.
+        self.emptied_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// Whether it is time to count anew what lies on the Large lists; to be asked at each miss.

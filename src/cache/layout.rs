@@ -121,6 +121,11 @@ impl Layout {
         self.outbox_first + ((slot - 1) * CLASSES + class) * (self.outbox_cells + 1)
     }
 
+    /// The slot of a list.
+    pub(crate) const fn slot(&self, list: ListIndex) -> usize {
+        list.index() / SLOT_HEADERS
+    }
+
     /// The most blocks that a list may hold.
     pub(crate) fn most(&self, list: ListIndex) -> usize {
         if list.is_outbox() {

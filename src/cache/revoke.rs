@@ -7,7 +7,7 @@
 //! the layer below: they don't wait.
 
 use super::entry::TakenAway;
-use super::layout::{Header, Layout};
+use super::layout::{Header, Layout, ListIndex};
 use super::per_cpu::PerCpu;
 use super::region::Region;
 use crate::os::membarrier;
@@ -34,31 +34,58 @@ pub(crate) fn revoke(all: &PerCpu, cpu: CpuId) -> Option<Revoked<'_>> {
 }
 
 impl Revoked<'_> {
-    /// Takes all blocks off all lists, in batches, and closes the lists.
-    pub(crate) fn drain(&self, layout: &Layout, sink: impl FnMut(SizeClass, &mut [*mut u8])) {
+    fn region(&self) -> Option<Region> {
         // SAFETY: entries in use are bases of regions.
-        if let Some(region) = unsafe { Region::from_base(self.taken.base()) } {
+        unsafe { Region::from_base(self.taken.base()) }
+    }
+
+    /// Takes all blocks off all lists, in batches, and closes the lists.
+    pub(crate) fn drain(&self, layout: &Layout, sink: impl FnMut(ListIndex, SizeClass, &mut [*mut u8])) {
+        if let Some(region) = self.region() {
             empty_all(region, layout, sink);
+        }
+    }
+
+    /// Takes all blocks off the outboxes, in batches; they stay open.
+    pub(crate) fn take_outboxes(&self, layout: &Layout, mut sink: impl FnMut(SizeClass, &mut [*mut u8])) {
+        let Some(region) = self.region() else { return };
+        for (list, class) in layout.lists().filter(|(list, _)| list.is_outbox()) {
+            let (header, first) = (region.header(list), layout.first(list));
+            if header.len() > first {
+                region.set_header(list, Header::new(first, header.end()));
+                take_cells(region, first, header.len(), |blocks| sink(class, blocks));
+            }
         }
     }
 }
 
 /// Takes all blocks off all lists of a region that the caller owns, and closes the lists.
-pub(crate) fn empty_all(region: Region, layout: &Layout, mut sink: impl FnMut(SizeClass, &mut [*mut u8])) {
+pub(crate) fn empty_all(
+    region: Region,
+    layout: &Layout,
+    mut sink: impl FnMut(ListIndex, SizeClass, &mut [*mut u8]),
+) {
     for (list, class) in layout.lists() {
-        let (mut len, first) = (region.header(list).len(), layout.first(list));
-        // Relaxed, here and below: the region is the caller's.
+        let len = region.header(list).len();
         region.set_header(list, Header(0));
-        while len > first {
-            let from = len.saturating_sub(MAX_BATCH).max(first);
-            let mut batch = Batch::new();
-            for cell in from..len {
-                let block = region.cell(cell).load(Ordering::Relaxed) as usize;
-                batch.push(core::ptr::with_exposed_provenance_mut(block));
-            }
-            len = from;
-            sink(class, batch.blocks());
-        }
+        take_cells(region, layout.first(list), len, |blocks| sink(list, class, blocks));
     }
     region.control().reset();
+}
+
+/// Passes the blocks in the cells from `first` to `len` on, the topmost first, in batches. The region is the
+/// caller's, and its header tells of them no more.
+fn take_cells(region: Region, first: usize, len: usize, mut sink: impl FnMut(&mut [*mut u8])) {
+    let mut end = len;
+    while end > first {
+        let from = end.saturating_sub(MAX_BATCH).max(first);
+        let mut batch = Batch::new();
+        for cell in from..end {
+            // Relaxed: the region is the caller's.
+            let block = region.cell(cell).load(Ordering::Relaxed) as usize;
+            batch.push(core::ptr::with_exposed_provenance_mut(block));
+        }
+        end = from;
+        sink(batch.blocks());
+    }
 }

@@ -72,12 +72,12 @@ impl Seat {
         self.region().map(Region::control)
     }
 
-    /// Counts an event of this seat's region; `elsewhere` takes what can't be counted there.
+    /// Counts an event of this seat's region, so many times; `elsewhere` takes what can't be counted there.
     #[inline]
-    pub(crate) fn count(&self, event: Event, elsewhere: &Events) {
-        let counted = self.control().is_some_and(|control| self.add(control.events.counter(event), 1));
-        if !counted {
-            elsewhere.count(event);
+    pub(crate) fn count(&self, event: Event, times: usize, elsewhere: &Events) {
+        let add = |control: &Control| self.add(control.events.counter(event), times as u64);
+        if !self.control().is_some_and(add) {
+            elsewhere.add(event, times);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Giving back what the caches hold: regions, held slabs, transfer caches, empty slabs, free
 //! SuperSlabs. What can't be taken away from its owner (another thread's fallback cache) stays.
 
+use super::flush::left;
 use super::{CacheMode, Heap};
 use crate::cache::revoke::revoke;
 use crate::pool::batch::Batch;
@@ -51,8 +52,13 @@ impl Heap {
         let Some(per_cpu) = &self.per_cpu else { return };
         let CacheMode::PerCpu { revocable: true, .. } = self.cache_mode else { return };
         if let Some(revoked) = revoke(per_cpu, cpu) {
-            revoked.drain(&self.layout, |class, blocks| {
+            let region = per_cpu.region(cpu);
+            revoked.drain(&self.layout, |list, class, blocks| {
                 drained.blocks += blocks.len();
+                if let Some(region) = region {
+                    // The region is ours, so nobody else adds to its counters.
+                    region.control().events.add(left(list), blocks.len());
+                }
                 self.give_to_home_slabs(class, blocks);
             });
             drained.regions += 1;

@@ -36,6 +36,8 @@ impl Heap {
         let _stay = seat.stay();
         let Some(region) = seat.region() else {
             self.count(&seat, Event::Bypass);
+            let away = home != seat.node();
+            self.count(&seat, if away { Event::BlocksReturned } else { Event::BlocksLocal });
             self.give_home(class, &mut [block]);
             return;
         };
@@ -54,8 +56,10 @@ impl Heap {
             seat.pop_batch(list, leaving - 1, &mut batch);
         }
         batch.push(block);
+        self.count_blocks(&seat, left(list), batch.len());
         let went = self.give_home(class, batch.blocks());
         self.count(&seat, if list.is_outbox() { Event::FlushOutbox } else { went });
+        self.send_home_the_old(&seat);
     }
 
     /// Gives the list more room if that is due; returns how many blocks to take off if it is still full.
@@ -139,4 +143,9 @@ impl Heap {
             self.pool(self.space.node_of_slab(slab)).let_go(slab, class);
         }
     }
+}
+
+/// What blocks count as that have left a list.
+pub(super) const fn left(list: ListIndex) -> Event {
+    if list.is_outbox() { Event::BlocksReturned } else { Event::BlocksLocal }
 }

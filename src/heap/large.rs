@@ -54,6 +54,7 @@ impl Heap {
         }
         if !self.keep_large(&seat, real, block) {
             self.count(&seat, Event::PushMiss);
+            self.count(&seat, Event::BlocksLocal);
             let went = self.give_home(real, &mut [block]);
             self.count(&seat, went);
         }

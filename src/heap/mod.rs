@@ -8,6 +8,7 @@
 //! | [`refill`], [`flush`], [`room`] | a list ran empty, ran full, needs room |
 //! | [`large`] | blocks of 33 KiB to 1 MiB |
 //! | [`huge`], [`mappings`] | blocks beyond 1 MiB |
+//! | [`homing`] | blocks of other nodes go home for their age |
 //! | [`resize`] | `realloc` |
 //! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
 //! | [`drain`] | giving back what the caches hold |
@@ -16,6 +17,7 @@
 pub(crate) mod corruption;
 pub(crate) mod drain;
 pub(crate) mod flush;
+pub(crate) mod homing;
 pub(crate) mod huge;
 pub(crate) mod large;
 pub(crate) mod mappings;
@@ -42,7 +44,7 @@ use crate::rseq::Area;
 use crate::rseq::area::Owner;
 use crate::size_class::{LARGE_MAX, MID_MAX, SizeClass};
 use crate::slab::space::Space;
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::units::{MAX_NODES, NodeId, PIECE_BYTES};
 use core::ptr;
 
@@ -111,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) mappings: mappings::Mappings,
     /// Events of threads without a seat.
     pub(crate) bare_events: Events,
+    /// The CPU whose outboxes are looked at next, modulo the number of CPUs.
+    pub(crate) next_neighbour: AtomicU32,
 }
 
 /// The heap, once it is built. Null before; written once, by whoever is first.

@@ -53,6 +53,10 @@ impl Heap {
             found = self.find_blocks(&seat, class, 1, &mut batch);
         }
         self.count(&seat, found);
+        if found == Event::RefillSteal {
+            self.count_blocks(&seat, Event::BlocksStolen, batch.len());
+        }
+        self.send_home_the_old(&seat);
         let Some(answer) = batch.pop() else { return ptr::null_mut() };
         if batch.len() > 0 {
             self.shelve(&seat, class, batch.blocks());

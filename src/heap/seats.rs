@@ -92,6 +92,12 @@ impl Heap {
     /// Counts an event at a seat.
     #[inline]
     pub(crate) fn count(&self, seat: &Seat, event: Event) {
-        seat.count(event, &self.shared.bare_events);
+        seat.count(event, 1, &self.shared.bare_events);
+    }
+
+    /// Counts blocks at a seat.
+    #[inline]
+    pub(crate) fn count_blocks(&self, seat: &Seat, event: Event, blocks: usize) {
+        seat.count(event, blocks, &self.shared.bare_events);
     }
 }

@@ -5,6 +5,7 @@
 //! hook can be had, the thread works without a cache.
 
 use super::Heap;
+use super::flush::left;
 use crate::cache::per_thread::{Busy, Stay};
 use crate::cache::region::Region;
 use crate::cache::revoke::empty_all;
@@ -115,7 +116,8 @@ impl Heap {
 
     /// Gives back everything that a region holds, which the caller owns.
     fn empty_region(&self, region: Region) {
-        empty_all(region, &self.layout, |class, blocks| {
+        empty_all(region, &self.layout, |list, class, blocks| {
+            region.control().events.add(left(list), blocks.len());
             self.give_home(class, blocks);
         });
         for class in SizeClass::all() {

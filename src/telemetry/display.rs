@@ -23,6 +23,13 @@ const NODE_NUMBERS: [Number; 13] = [
     ("slabs_retired", |node| node.slabs_retired),
 ];
 
+/// Events that are told of each node, too.
+const NODE_EVENTS: [Number; 3] = [
+    ("blocks_local", |node| node.blocks_local),
+    ("blocks_returned", |node| node.blocks_returned),
+    ("blocks_stolen", |node| node.blocks_stolen),
+];
+
 impl Stats {
     /// Calls `line` with each number that is a sum over the whole allocator, by name.
     pub fn for_each_line(&self, mut line: impl FnMut(&'static str, u64)) {
@@ -50,7 +57,7 @@ impl fmt::Display for Stats {
         result?;
         if self.nodes > 1 {
             for (node, stats) in self.node.iter().take(self.nodes).enumerate() {
-                for (name, number) in NODE_NUMBERS {
+                for (name, number) in NODE_NUMBERS.iter().chain(&NODE_EVENTS) {
                     writeln!(f, "node{node}.{name} {}", number(stats))?;
                 }
             }

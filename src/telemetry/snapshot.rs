@@ -61,6 +61,12 @@ pub struct NodeStats {
     pub slabs_carved: u64,
     /// Slabs retired so far.
     pub slabs_retired: u64,
+    /// Blocks that were freed on CPUs of this node, live on it, and have left the caches there.
+    pub blocks_local: u64,
+    /// Blocks that were freed on CPUs of this node, live on another one, and have gone home.
+    pub blocks_returned: u64,
+    /// Blocks that CPUs of this node took from other nodes, because this one had no memory.
+    pub blocks_stolen: u64,
 }
 
 /// Takes a snapshot. Reads every slab descriptor, so it takes some microseconds for each MiB in use;
@@ -119,10 +125,20 @@ impl Stats {
         heap.for_each_region(|region| {
             events(&region.control().events, &mut self.events);
             self.read_region(region, &heap.layout);
+            self.read_blocks(region);
         });
         for node in &mut self.node[..heap.nodes] {
             let free = node.slab_free_bytes + node.region_bytes + node.transfer_bytes;
             node.in_use_bytes = (node.slab_bytes + node.huge_bytes).saturating_sub(free);
+        }
+    }
+
+    fn read_blocks(&mut self, region: Region) {
+        let of = |event| region.control().events.of(event);
+        if let Some(node) = self.node.get_mut(region.node().index()) {
+            node.blocks_local += of(Event::BlocksLocal);
+            node.blocks_returned += of(Event::BlocksReturned);
+            node.blocks_stolen += of(Event::BlocksStolen);
         }
     }
 
@@ -168,7 +184,7 @@ impl NodeStats {
 
 impl Heap {
     /// Calls `visit` with every region that was made.
-    fn for_each_region(&self, mut visit: impl FnMut(Region)) {
+    pub(super) fn for_each_region(&self, mut visit: impl FnMut(Region)) {
         if let Some(per_cpu) = &self.per_cpu {
             (0..per_cpu.cpus() as u32).filter_map(|cpu| per_cpu.region(CpuId(cpu))).for_each(&mut visit);
         }
