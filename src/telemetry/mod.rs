@@ -10,12 +10,14 @@
 mod display;
 mod residence;
 mod snapshot;
+mod strays;
 
 pub use crate::cache::control::Event;
 pub use crate::heap::{CacheMode, Distrust, PlacementMode, WhyPerThread};
 pub use crate::os::fault::{Call, Calls};
 pub use residence::{Pages, Purpose, Residence, residence};
 pub use snapshot::{NodeStats, Stats, stats};
+pub use strays::{Strays, strays};
 
 use crate::config::StatsAtExit;
 use crate::heap::Heap;
