@@ -13,7 +13,7 @@
 //! other.
 //!
 //! Where the first touch decides on which node a page lies, the thread goes to a CPU of that node for the
-//! moment in which it carves a slab.
+//! moment in which it carves a slab; pages of a node without CPUs come to lie where the thread is.
 //!
 //! # A node that a thread prefers
 //! A hit takes from the region of the CPU it runs on, without a look at the thread; a look would cost
@@ -22,6 +22,7 @@
 //! thread prefers a node (see [`gate`]): a call and a comparison more for the others meanwhile, nothing
 //! afterwards. In fallback mode the thread's region moves to the node, and that is all.
 
+use super::refill::refilled_from;
 use super::{Heap, start};
 use crate::cache::control::Event;
 use crate::cache::gate;
@@ -31,8 +32,8 @@ use crate::cache::policy::max_batch;
 use crate::cache::seat::Seat;
 use crate::os::ErrnoGuard;
 use crate::os::cpu::Visit;
+use crate::pool::Pool;
 use crate::pool::batch::Batch;
-use crate::pool::{Pool, Stage};
 use crate::rseq::thread_block;
 use crate::size_class::SizeClass;
 use crate::units::NodeId;
@@ -122,35 +123,26 @@ impl Heap {
         rest: &mut Batch,
     ) -> *mut u8 {
         let pool = self.pool(node);
-        let mut find = |want| {
+        let mut find = |pool: Pool<'_>, want| {
             if want > 1 && pool.node.transfer.pop(&pool.parcels(), class, rest) > 0 {
                 return Event::RefillTransfer;
             }
-            let _visit = self.visit(seat, &pool, class);
-            match pool.take_blocks(class, None, want, rest) {
-                Some(Stage::Held) => Event::RefillHeld,
-                Some(Stage::Shelf) => Event::RefillShelf,
-                Some(Stage::Carve) => Event::RefillCarve,
-                None => Event::RefillFailed,
-            }
+            pool.take_blocks(class, None, want, rest).map_or(Event::RefillFailed, refilled_from)
         };
-        let mut found = find(want);
+        let mut found = find(pool, want);
+        if found == Event::RefillFailed && self.settings.touch_on_carve {
+            // Only CPUs of the node carve there. One without CPUs can't be visited.
+            let visit = Visit::to(self.topology.cpus_of(node));
+            if visit.is_ok() {
+                found = find(pool, want);
+            }
+        }
         if found == Event::RefillFailed {
             self.reclaim();
-            found = find(1);
+            found = find(pool.open_to_all(), 1);
         }
         self.count(seat, found);
         rest.pop().unwrap_or(ptr::null_mut())
-    }
-
-    /// Sends the thread to the pool's node, if pages will be touched there that lie where they are touched
-    /// first. A node without CPUs can't be visited: its pages come to lie where the thread is.
-    fn visit(&self, seat: &Seat, pool: &Pool<'_>, class: SizeClass) -> Option<Visit> {
-        let touches = self.settings.touch_on_carve && pool.is_about_to_carve(class);
-        if !touches || seat.node() == pool.id {
-            return None;
-        }
-        Visit::to(self.topology.cpus_of(pool.id)).ok()
     }
 
     /// A Huge block in the range of `node`; null if there is no room or no memory.

@@ -108,7 +108,7 @@ impl Heap {
 }
 
 /// The event of a refill from a node's own slabs.
-const fn refilled_from(stage: Stage) -> Event {
+pub(super) const fn refilled_from(stage: Stage) -> Event {
     match stage {
         Stage::Held => Event::RefillHeld,
         Stage::Shelf => Event::RefillShelf,

@@ -46,11 +46,6 @@ impl Pool<'_> {
         Some((slab, state))
     }
 
-    /// Whether the next blocks of `class` will come from a new slab, as far as can be seen.
-    pub(crate) fn is_about_to_carve(&self, class: SizeClass) -> bool {
-        self.node.shelves[class.index()].looks_empty()
-    }
-
     /// Backs the pages of a slab at once, by this CPU: for where nothing but the first touch decides
     /// on which node a page lies. `false`, and no page is backed, if the thread is on another node.
     fn touch(&self, slab: SlabIndex, shape: &Shape) -> bool {
