@@ -14,8 +14,8 @@ pub enum RseqMode {
 pub enum NumaMode {
     /// Memory lies on its node, and if that is full, on the nearest other one.
     Preferred,
-    /// Memory lies on its node. If that is full the kernel kills the process, although other nodes
-    /// may have memory.
+    /// Memory lies on its node and nowhere else: it is backed at once, and if the kernel puts a page
+    /// elsewhere, it goes back and the node counts as full. Its CPUs then get blocks of other nodes.
     Bind,
     /// Pages lie on all nodes in turn.
     Interleave,

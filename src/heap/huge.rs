@@ -77,7 +77,8 @@ impl Heap {
     }
 
     fn commit_or_release(&self, pool: &Pool<'_>, run: Run) -> bool {
-        let committed = pool.commit(run);
+        let at = self.space.pointer(self.space.superslab_address(pool.superslab(run.start)));
+        let committed = pool.commit(run) && pool.is_acceptable(at, run.len * SUPERSLAB_BYTES);
         if !committed {
             pool.range().release(run);
         }

@@ -35,7 +35,7 @@ use crate::cache::gate;
 use crate::cache::layout::Layout;
 use crate::cache::per_cpu::PerCpu;
 use crate::cache::per_thread;
-use crate::config::Config;
+use crate::config::{Config, NumaMode};
 use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
 use crate::pool::budget::Budget;
@@ -148,7 +148,14 @@ impl Heap {
             budget: &self.budget,
             settings: &self.settings,
             carvers: self.settings.touch_on_carve.then_some(self.topology),
+            strict: self.is_strict().then(|| self.topology.kernel_node(node)),
+            may_map: true,
         }
+    }
+
+    /// Whether memory must lie on its node and nowhere else.
+    fn is_strict(&self) -> bool {
+        self.config.numa() == NumaMode::Bind && self.placement == PlacementMode::Bound
     }
 
     /// All nodes.

@@ -10,6 +10,7 @@ use crate::cache::per_thread;
 use crate::cache::policy::Demand;
 use crate::cache::seat::Seat;
 use crate::os::ErrnoGuard;
+use crate::os::cpu::Visit;
 use crate::pool::Stage;
 use crate::pool::batch::Batch;
 use crate::size_class::{Group, SizeClass};
@@ -72,28 +73,46 @@ impl Heap {
             return Event::RefillTransfer;
         }
         let held = seat.control().and_then(|control| control.held.get(class.index()));
-        match pool.take_blocks(class, held, want, batch) {
+        match pool.within_allowance().take_blocks(class, held, want, batch) {
             Some(stage) => refilled_from(stage),
             None => self.find_elsewhere(seat.node(), class, batch),
         }
     }
 
-    /// Looks for one block on the other nodes, the nearest first: there was none on the seat's node.
+    /// Looks for one block on the other nodes, the nearest first: there was none on the seat's node, or its
+    /// CPUs may take from others for a while before the kernel is asked again.
     fn find_elsewhere(&self, own: NodeId, class: SizeClass, batch: &mut Batch) -> Event {
-        // Where pages lie where they are touched first, a thread that was moved to another node since it
-        // took its seat has found nothing for that reason alone, and belongs here.
+        // Where pages lie where they are touched first, a thread that is on a CPU of another node than its
+        // seat's has found nothing for that reason alone.
+        let barred = !self.pool(own).may_carve();
         let here = self.current_node();
         for node in self.topology.nearest(here).filter(|node| node.index() < self.nodes) {
-            if node == own && own == here {
+            if node == own && !barred {
                 continue;
             }
-            match self.pool(node).open_to_all().take_blocks(class, None, 1, batch) {
+            match self.take_one(node, class, batch) {
                 Some(stage) if node == here => return refilled_from(stage),
-                Some(_) => return Event::RefillSteal,
+                Some(_) => {
+                    self.pool(own).took_elsewhere(class.bytes());
+                    return Event::RefillSteal;
+                }
                 None => {}
             }
         }
+        self.pool(own).found_nothing_elsewhere();
         Event::RefillFailed
+    }
+
+    /// Takes one block of a node that is not the seat's.
+    fn take_one(&self, node: NodeId, class: SizeClass, batch: &mut Batch) -> Option<Stage> {
+        let pool = self.pool(node);
+        let taken = pool.take_blocks(class, None, 1, batch);
+        if taken.is_some() || pool.may_carve() {
+            return taken;
+        }
+        // Only CPUs of the node carve there. One without CPUs can't be visited.
+        let _visit = Visit::to(self.topology.cpus_of(node));
+        pool.open_to_all().take_blocks(class, None, 1, batch)
     }
 
     /// Puts blocks of the seat's node on its own-node list; what does not fit goes back.

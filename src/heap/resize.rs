@@ -97,7 +97,8 @@ impl Heap {
             return false;
         }
         if pool.range().claim(more) {
-            if pool.commit(more) {
+            let at = self.space.pointer(self.space.superslab_address(pool.superslab(more.start)));
+            if pool.commit(more) && pool.is_acceptable(at, more.len * SUPERSLAB_BYTES) {
                 self.space.superslab(pool.superslab(old.start)).set_huge(new);
                 // Relaxed: a statistic.
                 pool.node.counts.huge_bytes.fetch_add((more.len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);

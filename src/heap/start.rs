@@ -339,8 +339,8 @@ fn bind_memory(
 ) -> Result<()> {
     let mut nodes = mask_of(topology, node);
     let binding = match config.numa() {
-        NumaMode::Bind => Binding::Bind,
         NumaMode::Interleave => Binding::Interleave,
+        // Not MPOL_BIND, see `pool::strict`.
         _ => Binding::Preferred,
     };
     if binding == Binding::Interleave {

@@ -6,6 +6,7 @@
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
 //! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
+//! | [`strict`] | memory that must lie on its node |
 //! | [`budget`] | the limit on what is taken from the kernel |
 //!
 //! Below it: `slab` (descriptors and their protocol) and `os`. Above it: `heap`, which carries batches
@@ -20,6 +21,8 @@ pub(crate) mod range;
 pub(crate) mod runs;
 #[cfg(not(loom))]
 pub(crate) mod slabs;
+#[cfg(not(loom))]
+pub(crate) mod strict;
 #[cfg(not(loom))]
 pub(crate) mod superslabs;
 pub(crate) mod transfer;

@@ -8,8 +8,11 @@ use crate::os::topology::Topology;
 use crate::size_class::CLASSES;
 use crate::slab::space::Space;
 use crate::sync::tagged_stack::TaggedStack;
-use crate::sync::{AtomicU32, AtomicU64};
-use crate::units::NodeId;
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::units::{KernelNode, NodeId};
+
+/// How many bytes a node takes from others before it asks the kernel again.
+const ALLOWANCE_BYTES: usize = 4 << 20;
 
 /// What threads share of a node. Zeroed memory is a valid, empty pool; it lies on its node.
 #[repr(C)]
@@ -20,6 +23,9 @@ pub(crate) struct NodePool {
     pub(super) zones: [ZoneLists; 2],
     /// About how many slabs have become empty since the last walk. Givers add, walkers reset.
     pub(super) empties: AtomicU32,
+    /// Bytes that CPUs of this node may take from other nodes before the kernel is asked for memory of this
+    /// one again. Written by those who took some, and by those who found none anywhere.
+    allowance: AtomicUsize,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.
@@ -34,6 +40,8 @@ pub(crate) struct NodeCounts {
     pub(crate) superslabs: AtomicU32,
     /// SuperSlabs taken from the kernel so far.
     pub(crate) superslabs_mapped: AtomicU64,
+    /// How often a SuperSlab was not to be had.
+    pub(crate) superslabs_refused: AtomicU64,
     /// Slabs carved so far.
     pub(crate) slabs_carved: AtomicU64,
     /// Slabs retired so far.
@@ -82,6 +90,10 @@ pub(crate) struct Pool<'a> {
     /// Where pages lie on the node of the CPU that touches them first, this tells the CPUs of this node,
     /// and only those carve slabs. `None`: all do.
     pub(crate) carvers: Option<&'static Topology>,
+    /// The kernel's number of the node, if memory must lie on it and nowhere else.
+    pub(crate) strict: Option<KernelNode>,
+    /// Whether the kernel may be asked for memory.
+    pub(crate) may_map: bool,
 }
 
 impl<'a> Pool<'a> {
@@ -96,6 +108,28 @@ impl<'a> Pool<'a> {
             None => true,
             Some(topology) => current_cpu().is_ok_and(|cpu| topology.home(cpu) == self.id),
         }
+    }
+
+    /// The same pool, which does not ask the kernel while its CPUs may take from other nodes instead.
+    pub(crate) fn within_allowance(self) -> Self {
+        // Relaxed: a hint.
+        Self { may_map: self.node.allowance.load(Ordering::Relaxed) == 0, ..self }
+    }
+
+    /// Notes that a CPU of this node has taken a block of `bytes` bytes from another one.
+    pub(crate) fn took_elsewhere(&self, bytes: usize) {
+        // Relaxed, and not one operation: a hint.
+        let left = match self.node.allowance.load(Ordering::Relaxed) {
+            0 => ALLOWANCE_BYTES,
+            left => left,
+        };
+        self.node.allowance.store(left.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Notes that other nodes have nothing either.
+    pub(crate) fn found_nothing_elsewhere(&self) {
+        // Relaxed: a hint.
+        self.node.allowance.store(0, Ordering::Relaxed);
     }
 
     /// The same pool, for threads of all nodes.

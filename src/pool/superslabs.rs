@@ -37,27 +37,21 @@ impl Pool<'_> {
     /// A new SuperSlab of a zone, readable and writable, that the caller owns; `None` if the range is used up,
     /// the limit is reached, or the kernel refuses.
     pub(super) fn map_superslab(&self, zone: Zone) -> Option<SuperIndex> {
+        if !self.may_map {
+            return None;
+        }
         if self.budget.is_tight(SUPERSLAB_BYTES) {
             self.retire_empty();
             self.release_free();
         }
-        if !self.budget.take(SUPERSLAB_BYTES) {
-            return None;
-        }
-        let (range, first) = self.zone_range(zone);
-        let Some(start) = range.claim_one().map(|number| first + number) else {
-            self.budget.give(SUPERSLAB_BYTES);
+        let Some(superslab) = self.claim_superslab(zone) else {
+            // Relaxed: a statistic.
+            self.node.counts.superslabs_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        if !self.commit(Run { start, len: 1 }) {
-            range.release(Run { start: start - first, len: 1 });
-            self.budget.give(SUPERSLAB_BYTES);
-            return None;
-        }
         // Relaxed: statistics.
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
-        let superslab = self.superslab(start);
         if self.settings.prefault {
             let at = self.space.pointer(self.space.superslab_address(superslab));
             // SAFETY: just claimed and committed, so nobody uses it. Failing means that the pages come with
@@ -69,6 +63,26 @@ impl Pool<'_> {
             self.touch_first(self.space.superslab_address(superslab), PAGE_BYTES, SUPERSLAB_BYTES);
         }
         Some(superslab)
+    }
+
+    /// Takes a SuperSlab from the range and from the kernel.
+    fn claim_superslab(&self, zone: Zone) -> Option<SuperIndex> {
+        if !self.budget.take(SUPERSLAB_BYTES) {
+            return None;
+        }
+        let (range, first) = self.zone_range(zone);
+        let Some(start) = range.claim_one().map(|number| first + number) else {
+            self.budget.give(SUPERSLAB_BYTES);
+            return None;
+        };
+        let superslab = self.superslab(start);
+        let at = self.space.pointer(self.space.superslab_address(superslab));
+        if self.commit(Run { start, len: 1 }) && self.is_acceptable(at, SUPERSLAB_BYTES) {
+            return Some(superslab);
+        }
+        range.release(Run { start: start - first, len: 1 });
+        self.budget.give(SUPERSLAB_BYTES);
+        None
     }
 
     /// Makes up to `count` SuperSlabs for small blocks ready.

@@ -7,7 +7,7 @@ use core::fmt;
 type Number = (&'static str, fn(&NodeStats) -> u64);
 
 /// The numbers of a node.
-const NODE_NUMBERS: [Number; 13] = [
+const NODE_NUMBERS: [Number; 14] = [
     ("mapped_bytes", |node| node.mapped_bytes),
     ("in_use_bytes", |node| node.in_use_bytes),
     ("region_bytes", |node| node.region_bytes),
@@ -19,6 +19,7 @@ const NODE_NUMBERS: [Number; 13] = [
     ("huge_blocks", |node| node.huge_blocks),
     ("superslabs", |node| node.superslabs),
     ("superslabs_mapped", |node| node.superslabs_mapped),
+    ("superslabs_refused", |node| node.superslabs_refused),
     ("slabs_carved", |node| node.slabs_carved),
     ("slabs_retired", |node| node.slabs_retired),
 ];

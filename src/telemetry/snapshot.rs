@@ -57,6 +57,8 @@ pub struct NodeStats {
     pub superslabs: u64,
     /// SuperSlabs taken from the kernel so far.
     pub superslabs_mapped: u64,
+    /// How often a SuperSlab was not to be had: a limit, the range, the kernel, or a full node.
+    pub superslabs_refused: u64,
     /// Slabs carved so far.
     pub slabs_carved: u64,
     /// Slabs retired so far.
@@ -161,6 +163,7 @@ impl NodeStats {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.superslabs = u64::from(counts.superslabs.load(Ordering::Relaxed));
         self.superslabs_mapped = of(&counts.superslabs_mapped);
+        self.superslabs_refused = of(&counts.superslabs_refused);
         self.slabs_carved = of(&counts.slabs_carved);
         self.slabs_retired = of(&counts.slabs_retired);
         self.huge_bytes = of(&counts.huge_bytes);
