@@ -79,3 +79,46 @@ impl Tally {
         self.right as f64 / (self.right + self.wrong) as f64
     }
 }
+
+/// Free memory of a node in bytes, as sysfs says.
+pub(crate) fn free_bytes(node: u16) -> usize {
+    let path = format!("/sys/devices/system/node/node{node}/meminfo");
+    let text = std::fs::read_to_string(path).expect("sysfs");
+    let line = text.lines().find(|line| line.contains("MemFree:")).expect("MemFree");
+    line.split_whitespace().nth(3).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
+}
+
+/// Memory of a node that is kept from everybody else.
+#[must_use]
+pub(crate) struct Hog {
+    at: *mut libc::c_void,
+    bytes: usize,
+}
+
+impl Hog {
+    /// Takes all of a node's memory but about `leaves` bytes.
+    pub(crate) fn all_but(node: u16, leaves: usize) -> Self {
+        let bytes = free_bytes(node).saturating_sub(leaves).next_multiple_of(PAGE).max(PAGE);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let mut mask = [0u64; 16];
+        mask[usize::from(node) / 64] = 1 << (node % 64);
+        // SAFETY: a new mapping, written over its whole length; the kernel reads the mask.
+        unsafe {
+            let at = libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0);
+            assert_ne!(at, libc::MAP_FAILED);
+            let preferred = libc::MPOL_PREFERRED;
+            let bound = libc::syscall(libc::SYS_mbind, at, bytes, preferred, mask.as_ptr(), 1025, 0);
+            assert_eq!(bound, 0, "mbind: {}", std::io::Error::last_os_error());
+            (0..bytes).step_by(PAGE).for_each(|page| at.cast::<u8>().add(page).write(1));
+            Self { at, bytes }
+        }
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        // SAFETY: its own mapping.
+        unsafe { libc::munmap(self.at, self.bytes) };
+    }
+}
