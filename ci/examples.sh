@@ -14,3 +14,4 @@ example numaslab server '^400 requests answered' -- 4 100
 example numaslab numa_server '^4000 requests answered' -- 4 1000
 example numaslab-numa rayon_nodes '^sum 499999500000' --features rayon -- 1000000
 example numaslab-numa tokio_nodes '^4000 requests answered' --features tokio -- 4 1000
+example numaslab cost_model '^ next +1 +1 ' --features line-counts -- 1 100

@@ -19,6 +19,12 @@ pub use residence::{Pages, Purpose, Residence, residence};
 pub use snapshot::{NodeStats, Stats, stats};
 pub use strays::{Strays, strays};
 
+/// Which cache lines travel between CPUs, counted. Not for production.
+#[cfg(feature = "line-counts")]
+pub mod line_counts {
+    pub use crate::sync::lines::{Lines, MOST_CPUS, lines, set_counting, set_nodes};
+}
+
 use crate::config::StatsAtExit;
 use crate::heap::Heap;
 use crate::os::fatal::Line;
