@@ -107,26 +107,22 @@ impl Heap {
         Event::FlushSlabs
     }
 
-    /// Checks that every block lies in a slab of `class`, one look a piece, and whether all live on
-    /// `home`. That a block begins there is checked when it reaches its slab.
+    /// Checks that every block lies in a slab of `class`, and whether all live on `home`. That a block
+    /// begins there is checked when it reaches its slab.
     fn check(&self, class: SizeClass, home: NodeId, blocks: &[*mut u8]) -> Homes {
-        let (mut homes, mut known) = (Homes::One, None);
+        if self.space.all_of(class, home, blocks) {
+            return Homes::One;
+        }
         for block in blocks {
-            let piece = self.space.slab_at(block.addr());
-            if piece == known && piece.is_some() {
-                continue;
-            }
-            known = piece;
             match self.space.place(block.addr()) {
                 None => corruption::found(*block, class, Corruption::NotABlock),
                 Some(place) if place.class != class => {
                     corruption::found(*block, class, Corruption::WrongClass(place.class))
                 }
-                Some(place) if self.space.node_of_slab(place.slab) != home => homes = Homes::Several,
                 Some(_) => {}
             }
         }
-        homes
+        Homes::Several
     }
 
     /// Gives blocks of `class` on `home` back to their slabs; sorts them.

@@ -43,6 +43,12 @@ impl Entry {
         Self(((class.index() as u16 + 1) << 8) | distance as u16)
     }
 
+    /// 0 if the piece belongs to a slab of `class`.
+    #[inline]
+    pub(crate) const fn differs(self, class: SizeClass) -> u16 {
+        (self.0 ^ Self::slab(class, 0).0) >> 8
+    }
+
     /// What the entry says.
     #[inline]
     pub(crate) fn tenant(self) -> Tenant {
@@ -64,9 +70,15 @@ mod tests {
     fn entries_say_what_was_put_in() {
         assert_eq!(Entry(0).tenant(), Tenant::None);
         assert_eq!(Entry::HUGE.tenant(), Tenant::Huge);
+        assert!(
+            SizeClass::all().all(|class| Entry(0).differs(class) != 0 && Entry::HUGE.differs(class) != 0)
+        );
         for class in SizeClass::all() {
             for distance in [0, 1, 15] {
-                assert_eq!(Entry::slab(class, distance).tenant(), Tenant::Slab { class, distance });
+                let entry = Entry::slab(class, distance);
+                assert_eq!(entry.tenant(), Tenant::Slab { class, distance });
+                assert_eq!(entry.differs(class), 0);
+                assert!(SizeClass::all().all(|other| other == class || entry.differs(other) != 0));
             }
         }
     }

@@ -228,6 +228,23 @@ impl Space {
         }
     }
 
+    /// Whether every block lies in a slab of `class` on `home`. Decides nothing block by block: blocks come
+    /// in any order, and a processor can't guess from which slab the next one is.
+    pub(crate) fn all_of(&self, class: SizeClass, home: NodeId, blocks: &[*mut u8]) -> bool {
+        let mut odd = 0;
+        for block in blocks {
+            let offset = block.addr().wrapping_sub(self.base);
+            let outside = offset >= self.bytes();
+            let piece = if outside { 0 } else { offset >> PIECE_SHIFT };
+            // Relaxed: as in `tenant`.
+            let entry = Entry(self.entry(SlabIndex(piece as u32)).load(Ordering::Relaxed));
+            odd |= usize::from(outside)
+                | usize::from(entry.differs(class))
+                | ((offset >> self.node_shift) ^ home.index());
+        }
+        odd == 0
+    }
+
     /// The descriptor of a slab.
     #[inline]
     pub(crate) fn slab(&self, slab: SlabIndex) -> &Slab {
