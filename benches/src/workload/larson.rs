@@ -16,7 +16,8 @@
 //! generation to the end of the last thread. An operation is one call of `alloc` or `dealloc`.
 //!
 //! With `--pin`, `--nodes` or `--per-node` the threads of all allocators have the same places, and it is also
-//! told on which nodes the blocks lie that they hold at the end: see [`super::lanes`].
+//! told on which nodes the blocks lie that they hold at the end: see [`super::lanes`]. Then each lane is
+//! filled by its first thread, in its place, so that nothing lies elsewhere from the beginning.
 
 use std::{
     collections::BTreeSet,
@@ -217,12 +218,13 @@ impl Workload for Larson {
         });
         let (home, arrivals) = mpsc::channel();
         for index in 0..self.threads {
-            let mut lane = Lane::<A>::filled(self, index);
+            let by_main = self.field.is_none().then(|| Lane::<A>::filled(self, index));
             let (field, home) = (Arc::clone(&field), home.clone());
             start(move || {
                 if let Some(place) = &field.plan.field {
                     place.take_place(index).expect("the CPUs that the parent found can be used");
                 }
+                let mut lane = by_main.unwrap_or_else(|| Lane::filled(&field.plan, index));
                 field.line.wait();
                 lane.begun = Instant::now();
                 field.generation(lane, home);
