@@ -13,7 +13,7 @@ use crate::{
     report::Report,
     workload::{
         BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
-        MixedArgs, PairArgs, StartupArgs, StdArgs, ThreadsArgs,
+        MixedArgs, PairArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
     },
 };
 
@@ -56,6 +56,8 @@ enum Experiment {
     Startup(StartupArgs),
     /// Percentiles of single operations
     Latency(LatencyArgs),
+    /// System calls by kind per 100 million operations, counted by tracing
+    Syscalls(SyscallsArgs),
     /// Everything, in one table (20 minutes; with --quick 3)
     All(AllArgs),
 }
@@ -75,6 +77,7 @@ impl Experiment {
             Self::Std(_) => "std",
             Self::Startup(_) => "startup",
             Self::Latency(_) => "latency",
+            Self::Syscalls(_) => "syscalls",
             Self::All(_) => "all",
         }
     }
@@ -93,6 +96,7 @@ impl Experiment {
             Self::Std(args) => args.cases(),
             Self::Startup(args) => args.cases(),
             Self::Latency(args) => args.cases(),
+            Self::Syscalls(args) => args.cases(),
             Self::All(args) => args.cases(),
         })
     }

@@ -9,6 +9,7 @@
 //! | parent | [`cli`], [`all`], [`harness`], [`machine`] | options; children in interleaved rounds |
 //! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
 //! | both | [`placement`], [`residence`] | on which CPUs threads run, on which nodes blocks lie |
+//! | both | [`tally`] | system calls by kind |
 //! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
 //! Every run has a process of its own, whose global allocator is `System`: only the calls that a
@@ -34,4 +35,5 @@ pub mod resources;
 pub mod rng;
 pub mod sizes;
 pub mod stats;
+pub mod tally;
 pub mod workload;

@@ -64,9 +64,8 @@ fn check_rows(report: &Value, line: &str) {
             assert_eq!(figures.len(), metrics.len(), "{label}");
             for (metric, figure) in metrics.iter().zip(figures) {
                 // Tracing may be forbidden where the test runs, and few allocators tell a block's home.
-                if ["system_calls", "local_homes"].contains(&metric["name"].as_str().expect("a name"))
-                    && figure.is_null()
-                {
+                let name = metric["name"].as_str().expect("a name");
+                if ["system_calls", "local_homes"].contains(&name) && figure.is_null() {
                     continue;
                 }
                 assert_eq!(figure["samples"].as_array().map(Vec::len), Some(2), "{label}");
@@ -129,6 +128,27 @@ fn the_other_experiments_run() {
         "latency --threads 1,2 --iterations 2000",
     ] {
         report(line);
+    }
+}
+
+#[test]
+fn system_calls_are_counted_by_kind_where_tracing_is_allowed() {
+    let line = "syscalls --sizes 16-64,256KiB-1MiB --threads 2 --slots 20 --iterations 20000";
+    let folder = Folder::new("syscalls-allowed");
+    let output = bench(&line.split(' ').collect::<Vec<_>>(), &folder.0);
+    if text(&output.stderr).contains("can't trace") {
+        eprintln!("skipped: tracing is forbidden here");
+        return;
+    }
+    let report = report(line);
+    for row in report["rows"].as_array().expect("rows") {
+        let names = row["metrics"].as_array().expect("metrics").iter().map(|metric| &metric["name"]);
+        let total = names.clone().position(|name| name == "calls_total").expect("there");
+        for result in row["results"].as_array().expect("results") {
+            let median = |at: usize| result["figures"][at]["median"].as_f64().expect("a figure");
+            let kinds: f64 = (total + 1..names.len()).map(median).sum();
+            assert!((kinds - median(total)).abs() <= 1e-6 * kinds.max(1.0), "{result}");
+        }
     }
 }
 

@@ -9,10 +9,12 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use serde::de::DeserializeOwned;
 
+use super::trace::trace;
 use crate::{
     allocator::Allocator,
     child::{About, BUILD, Order},
     outcome::Outcome,
+    tally::OPERATIONS,
     workload::Job,
 };
 
@@ -41,12 +43,30 @@ impl Launcher {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 ask(self.command(Kind::Value, allocator), &order)
             }
+            Job::Traced(task) => {
+                let order = serde_json::to_string(&Order { timeout_s, task })?;
+                self.count_calls(allocator, &order)
+            }
             Job::GlobalTask(task) => {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 ask(self.command(Kind::Global, allocator), &order)
             }
             Job::Startup(startup) => startup.run(|| self.command(Kind::Global, allocator)),
         }
+    }
+
+    /// One run whose system calls are counted: an outcome with the figures of [`Tally`].
+    ///
+    /// [`Tally`]: crate::tally::Tally
+    fn count_calls(&self, allocator: Allocator, order: &str) -> Result<Outcome> {
+        let mut child = self.command(Kind::Value, allocator);
+        child.arg(order);
+        let traced = trace(child).with_context(|| format!("can't trace a child of {allocator}"))?;
+        let mut outcome: Outcome = read(&traced.output)?;
+        let operations = outcome.figures.get(OPERATIONS.name).context("the child counted no operations")?;
+        let calls = traced.marked.figures(operations * 1e6);
+        outcome.figures.extend(calls);
+        Ok(outcome)
     }
 
     /// The versions of allocators, from their children. Refuses children of another build.

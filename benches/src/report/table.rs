@@ -62,7 +62,11 @@ fn line(report: &Report, row: &Row, result: &AllocatorResult, label: &str) -> Ve
 fn ratio(row: &Row, allocator: Allocator, other: Allocator) -> String {
     let at = row.compared();
     match (row.median(allocator, at), row.median(other, at)) {
-        (Some(value), Some(other)) => format!("{:.2}", row.metrics[at].ratio(value, other)),
+        (Some(value), Some(other)) => match row.metrics[at].ratio(value, other) {
+            ratio if ratio.is_finite() => format!("{ratio:.2}"),
+            // Of two counts, one is 0.
+            _ => "-".to_owned(),
+        },
         _ => "-".to_owned(),
     }
 }

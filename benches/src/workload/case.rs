@@ -8,6 +8,8 @@ use crate::outcome::Metric;
 pub enum Job {
     /// A child that uses the allocator as a value.
     Task(Task),
+    /// The same child, its system calls counted meanwhile.
+    Traced(Task),
     /// A child whose global allocator it is.
     GlobalTask(GlobalTask),
     /// The parent, which starts do-nothing programs.
@@ -18,7 +20,7 @@ impl Job {
     /// The figures that it yields.
     fn metrics(&self) -> &'static [Metric] {
         match self {
-            Self::Task(task) => task.metrics(),
+            Self::Task(task) | Self::Traced(task) => task.metrics(),
             Self::GlobalTask(task) => task.metrics(),
             Self::Startup(_) => Startup::METRICS,
         }

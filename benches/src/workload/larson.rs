@@ -348,7 +348,13 @@ impl Field {
 
 /// The loop: frees a random block and puts a new one in its place, `count` times.
 #[inline(never)]
-fn replace<A: Contestant>(heap: A, blocks: &mut [Block<A>], rng: &mut Rng, sizes: SizeRange, count: u32) {
+pub(super) fn replace<A: Contestant>(
+    heap: A,
+    blocks: &mut [Block<A>],
+    rng: &mut Rng,
+    sizes: SizeRange,
+    count: u32,
+) {
     let len = blocks.len() as u32;
     for _ in 0..count {
         let bits = rng.draw();

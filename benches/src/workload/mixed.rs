@@ -143,7 +143,7 @@ struct Thread<A> {
 
 /// The loop: one operation each time round.
 #[inline(never)]
-fn churn<A: Contestant>(
+pub(super) fn churn<A: Contestant>(
     heap: A,
     slots: &mut [Option<Block<A>>],
     rng: &mut Rng,

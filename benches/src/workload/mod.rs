@@ -26,6 +26,7 @@ mod mixed;
 mod pair;
 mod startup;
 mod std_collections;
+mod syscalls;
 #[cfg(test)]
 mod testing;
 mod threads;
@@ -42,6 +43,7 @@ pub use mixed::{Mixed, MixedArgs};
 pub use pair::{Pair, PairArgs};
 pub use startup::{Startup, StartupArgs};
 pub use std_collections::{StdArgs, StringMap, StringVec, VecGrowth};
+pub use syscalls::{Load, Syscalls, SyscallsArgs};
 pub use threads::{Threads, ThreadsArgs};
 
 /// A run that a child can do for any allocator.
@@ -113,7 +115,7 @@ macro_rules! run_on_global {
 tasks! {
     /// The plan of one run on an allocator as a value.
     Task: Workload, run[<A: Contestant>] with run_on_value:
-    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Threads
+    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Syscalls Threads
 }
 
 tasks! {

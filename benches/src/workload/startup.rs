@@ -20,7 +20,7 @@ use clap::Args;
 
 use super::{Case, Job};
 use crate::{
-    harness::trace::count_system_calls,
+    harness::trace::trace,
     outcome::{Metric, Outcome},
     resources::Resources,
     stats::median,
@@ -74,8 +74,8 @@ impl Startup {
         }
         let mut figures = crate::outcome::Figures::new();
         figures.extend(median(lives_us).map(|life| (TIME.name.to_owned(), life)));
-        let calls = count_system_calls(program()).ok();
-        figures.extend(calls.map(|calls| (CALLS.name.to_owned(), calls as f64)));
+        let traced = trace(program()).ok();
+        figures.extend(traced.map(|traced| (CALLS.name.to_owned(), traced.calls as f64)));
         let resources = Resources { rss_peak_kib: peak_kib(program())?, ..Resources::default() };
         Ok(Outcome { figures, resources, mode: None })
     }
