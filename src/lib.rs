@@ -17,7 +17,7 @@
 // Loom models parts; the rest of the crate is not there to use them.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
-#[cfg(any(test, loom))]
+#[cfg(any(test, loom, feature = "std"))]
 extern crate std;
 
 #[allow(unsafe_code)]
@@ -30,6 +30,8 @@ mod global;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod heap;
+#[cfg(all(feature = "std", not(loom)))]
+mod maintainer;
 #[cfg(not(loom))]
 #[allow(unsafe_code)]
 pub mod os;
@@ -58,5 +60,9 @@ pub use global::NumaSlab;
 pub use heap::drain::{Drained, trim};
 #[cfg(not(loom))]
 pub use heap::homing::send_home;
+#[cfg(not(loom))]
+pub use heap::maintain::maintain;
+#[cfg(all(feature = "std", not(loom)))]
+pub use maintainer::Maintainer;
 #[cfg(not(loom))]
 pub use telemetry::{Stats, stats};

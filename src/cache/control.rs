@@ -38,6 +38,8 @@ pub(crate) struct Control {
     ticks: AtomicU32,
     /// When the outboxes were last emptied for their age, in milliseconds of the clock; 0 for never.
     emptied_ms: AtomicU64,
+    /// What stood for the region's content when the maintenance last looked. Written by it.
+    state: AtomicU64,
     /// How many Large blocks were not to be had from, or not kept by, the region.
     large_misses: AtomicU32,
     /// Statistics.
@@ -200,6 +202,12 @@ impl Control {
         let ticks = self.ticks.load(Ordering::Relaxed);
         self.ticks.store(ticks.wrapping_add(1), Ordering::Relaxed);
         ticks % CLOCK_EVERY == CLOCK_EVERY - 1
+    }
+
+    /// Notes what stands for the region's content now; returns what did when this was last called.
+    pub(crate) fn exchange_state(&self, state: u64) -> u64 {
+        // Relaxed: a hint.
+        self.state.swap(state, Ordering::Relaxed)
     }
 
     /// When the outboxes were last emptied for their age.

@@ -4,7 +4,6 @@
 use super::flush::left;
 use super::{CacheMode, Heap};
 use crate::cache::revoke::revoke;
-use crate::pool::batch::Batch;
 use crate::size_class::SizeClass;
 use crate::units::{CpuId, NodeId};
 
@@ -71,14 +70,8 @@ impl Heap {
     }
 
     fn drain_transfer(&self, node: NodeId, drained: &mut Drained) {
-        let pool = self.pool(node);
         for class in SizeClass::all() {
-            let mut batch = Batch::new();
-            while pool.node.transfer.pop(&pool.parcels(), class, &mut batch) > 0 {
-                drained.blocks += batch.len();
-                self.give_to_slabs(class, node, batch.blocks());
-                batch = Batch::new();
-            }
+            self.drain_transfer_of(node, class, drained);
         }
     }
 

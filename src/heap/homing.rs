@@ -12,7 +12,7 @@ use crate::cache::control::{Control, Event};
 use crate::cache::region::Region;
 use crate::cache::revoke::revoke;
 use crate::cache::seat::Seat;
-use crate::os::{ErrnoGuard, clock};
+use crate::os::{ErrnoGuard, clock, membarrier};
 use crate::pool::batch::Batch;
 use crate::sync::Ordering;
 use crate::units::CpuId;
@@ -28,9 +28,6 @@ impl Heap {
     /// To be called at each miss.
     #[inline]
     pub(super) fn send_home_the_old(&self, seat: &Seat) {
-        if self.nodes == 1 {
-            return;
-        }
         if let Some(control) = seat.control().filter(|control| control.is_time_for_the_clock()) {
             self.look_at_the_clock(seat, control);
         }
@@ -40,12 +37,14 @@ impl Heap {
     fn look_at_the_clock(&self, seat: &Seat, control: &Control) {
         let _errno = ErrnoGuard::new();
         let now = clock::monotonic_ms();
-        if now.saturating_sub(control.emptied_ms()) < AGE_MS {
+        self.maintain_a_little(now);
+        if self.nodes == 1 || now.saturating_sub(control.emptied_ms()) < AGE_MS {
             return;
         }
         control.set_emptied_ms(now);
         self.send_home_from_seat(seat);
-        if let (Seat::Cpu(_), Some(per_cpu)) = (seat, &self.per_cpu) {
+        // The first revocation of a process may take the kernel some milliseconds: not here.
+        if let (Seat::Cpu(_), Some(per_cpu), true) = (seat, &self.per_cpu, membarrier::is_registered()) {
             for _ in 0..NEIGHBOURS.min(per_cpu.cpus()) {
                 // Relaxed: any order will do.
                 let next = self.shared.next_neighbour.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@
 //! | [`homing`] | blocks of other nodes go home for their age |
 //! | [`resize`] | `realloc` |
 //! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
-//! | [`drain`] | giving back what the caches hold |
+//! | [`drain`], [`maintain`] | giving back what the caches hold, at once or by and by |
 //! | [`corruption`] | the last words |
 
 pub(crate) mod corruption;
@@ -20,6 +20,7 @@ pub(crate) mod flush;
 pub(crate) mod homing;
 pub(crate) mod huge;
 pub(crate) mod large;
+pub(crate) mod maintain;
 pub(crate) mod mappings;
 pub(crate) mod on_node;
 pub(crate) mod refill;
@@ -44,7 +45,7 @@ use crate::rseq::Area;
 use crate::rseq::area::Owner;
 use crate::size_class::{LARGE_MAX, MID_MAX, SizeClass};
 use crate::slab::space::Space;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::units::{MAX_NODES, NodeId, PIECE_BYTES};
 use core::ptr;
 
@@ -115,6 +116,10 @@ pub(crate) struct Shared {
     pub(crate) bare_events: Events,
     /// The CPU whose outboxes are looked at next, modulo the number of CPUs.
     pub(crate) next_neighbour: AtomicU32,
+    /// Passes that misses have made.
+    pub(crate) turns: AtomicU32,
+    /// When a maintenance pass was last begun, in milliseconds of the clock.
+    pub(crate) maintained_ms: AtomicU64,
 }
 
 /// The heap, once it is built. Null before; written once, by whoever is first.

@@ -14,7 +14,7 @@ use crate::os::memory::{self, Advice};
 use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
-use crate::os::{self, ErrnoGuard, Result, membarrier};
+use crate::os::{self, ErrnoGuard, Result, membarrier, thread};
 use crate::pool::budget::Budget;
 use crate::pool::transfer::{Bounds, MAX_PARCELS, Parcel};
 use crate::pool::{NodePool, Settings};
@@ -23,7 +23,7 @@ use crate::rseq::self_test;
 use crate::size_class::TINY_MAX;
 use crate::slab::space::Space;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
-use crate::units::{CpuId, MAX_NODES, NodeId, PAGE_BYTES};
+use crate::units::{CpuId, MAX_NODES, NodeId, PAGE_BYTES, SUPERSLAB_BYTES};
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
@@ -243,6 +243,10 @@ fn build_in(
         settings: Settings {
             touch_on_carve: matches!(placement, PlacementMode::FirstTouch(_)),
             prefault: config.prefault() == Prefault::On,
+            huge_from: match config.huge() {
+                HugeMode::Never => usize::MAX,
+                HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
+            },
             transfer: Bounds {
                 class_bytes: config.transfer_class_bytes(),
                 node_bytes: config.transfer_node_bytes(),
@@ -282,6 +286,10 @@ fn trust(
     }
     tested.map_err(WhyPerThread::Rseq)?;
     let revocable = membarrier::has_fence_rseq() == Ok(true);
+    // Most often there is but one thread yet. Elsewhere the first revocation registers the process.
+    if revocable && thread::is_main() {
+        let _ = membarrier::register_rseq();
+    }
     Ok(CacheMode::PerCpu { libc_area: owner == Owner::Libc, revocable })
 }
 

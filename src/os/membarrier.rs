@@ -6,6 +6,7 @@
 
 use super::errno::{Errno, Result, check};
 use super::fault::{Call, gate};
+use crate::sync::{AtomicBool, Ordering};
 use crate::units::CpuId;
 
 const QUERY: i32 = 0;
@@ -20,20 +21,39 @@ pub fn has_fence_rseq() -> Result<bool> {
     Ok(membarrier(QUERY, 0, 0)? & PRIVATE_EXPEDITED_RSEQ != 0)
 }
 
+/// Whether this process has been registered: a fence costs microseconds from then on.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// Registers the process for [`fence_rseq`]. Needed once; a forked child inherits it. At once in a process
+/// of one thread; in others the kernel waits some milliseconds for its CPUs.
+///
+/// Errors: as [`fence_rseq`]. membarrier(2).
+pub fn register_rseq() -> Result<()> {
+    membarrier(REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0)?;
+    // Relaxed: a hint.
+    REGISTERED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether [`register_rseq`] was called, and succeeded.
+pub fn is_registered() -> bool {
+    // Relaxed: a hint.
+    REGISTERED.load(Ordering::Relaxed)
+}
+
 /// Restarts the critical sections of this process that run on `cpu`, or on all CPUs for `None`, and
 /// makes all memory written before the call visible to what they do next. A CPU that is offline, or
 /// does not exist, has nothing to restart: that is a success. Kernels that cannot name one CPU
 /// restart all.
 ///
-/// The first fence of a process registers it, which in a process of several threads waits some
-/// milliseconds for the kernel's other CPUs: so this is nothing for an allocation's path.
+/// The first fence of a process that has not been registered does that first.
 ///
 /// Errors: `EINVAL` before Linux 5.10 or without rseq; `ENOSYS` without membarrier; `EPERM` by
 /// seccomp. membarrier(2).
 pub fn fence_rseq(cpu: Option<CpuId>) -> Result<()> {
     match fence(cpu) {
         Err(Errno::EPERM) => {
-            membarrier(REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0)?;
+            register_rseq()?;
             fence(cpu)
         }
         result => result,

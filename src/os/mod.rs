@@ -12,7 +12,7 @@
 //! | [`cgroup`] | the memory limits of the container |
 //! | [`cpu`], [`clock`], [`mod@env`] | where, when, and with which environment we run |
 //! | [`fatal`] | one line on stderr, and the end |
-//! | [`thread_exit`] | being called when a thread ends |
+//! | [`thread`], [`thread_exit`] | which thread this is; being called when it ends |
 //! | [`mod@file`] | reading the small text files of `/sys` and `/proc` |
 //!
 //! Neighbours: above it only `units` and `sync` are used; all floors from 2 up use it.
@@ -37,6 +37,7 @@ pub mod node_mask;
 pub mod policy;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod thread;
 pub mod thread_exit;
 pub mod topology;
 

@@ -3,6 +3,7 @@
 //! | file | concept |
 //! | --- | --- |
 //! | [`range`], [`zone`], [`superslabs`] | SuperSlabs out of the two halves of the node's address range |
+//! | [`tiers`], [`purge`] | SuperSlabs that fill, empty, and go back to the kernel, whole or in part |
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
 //! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
@@ -16,6 +17,8 @@ pub(crate) mod batch;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
 pub(crate) mod budget;
+#[cfg(not(loom))]
+pub(crate) mod purge;
 pub(crate) mod range;
 #[cfg(not(loom))]
 pub(crate) mod runs;
@@ -25,6 +28,8 @@ pub(crate) mod slabs;
 pub(crate) mod strict;
 #[cfg(not(loom))]
 pub(crate) mod superslabs;
+#[cfg(not(loom))]
+pub(crate) mod tiers;
 pub(crate) mod transfer;
 #[cfg(not(loom))]
 pub(crate) mod zone;

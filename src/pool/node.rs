@@ -26,6 +26,10 @@ pub(crate) struct NodePool {
     /// Bytes that CPUs of this node may take from other nodes before the kernel is asked for memory of this
     /// one again. Written by those who took some, and by those who found none anywhere.
     allowance: AtomicUsize,
+    /// How many SuperSlabs had been wanted when the maintenance last looked. Written by it.
+    pub(super) wanted: AtomicU64,
+    /// When free pieces were last looked for, in milliseconds of the clock. Written by who does.
+    pub(super) purged_ms: AtomicU64,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.
@@ -40,6 +44,8 @@ pub(crate) struct NodeCounts {
     pub(crate) superslabs: AtomicU32,
     /// SuperSlabs taken from the kernel so far.
     pub(crate) superslabs_mapped: AtomicU64,
+    /// FREE SuperSlabs taken back into use so far.
+    pub(crate) superslabs_reused: AtomicU64,
     /// How often a SuperSlab was not to be had.
     pub(crate) superslabs_refused: AtomicU64,
     /// Slabs carved so far.
@@ -59,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) touch_on_carve: bool,
     /// Whether a new SuperSlab's pages are backed at once.
     pub(crate) prefault: bool,
+    /// The first SuperSlab of a node's range that the kernel may back by a huge page.
+    pub(crate) huge_from: usize,
     /// Bounds of each node's transfer cache.
     pub(crate) transfer: Bounds,
 }

@@ -10,6 +10,7 @@
 
 use super::Pool;
 use super::zone::{Zone, ZoneLists};
+use crate::os::clock;
 use crate::slab::avail::{Rest, State};
 use crate::slab::free_units::Duty;
 use crate::slab::piece_mask::{longest_run, run_mask, shortest_run};
@@ -65,7 +66,7 @@ impl Pool<'_> {
 
     fn take_listed_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {
         let links = SuperLinks(self.space);
-        for list in &self.lists(zone).runs[pieces as usize..] {
+        for (length, list) in self.lists(zone).runs.iter().enumerate().skip(pieces as usize) {
             for _ in 0..TRIES {
                 if list.looks_empty() {
                     break;
@@ -74,6 +75,10 @@ impl Pool<'_> {
                 let superslab = SuperIndex(index);
                 self.space.superslab(superslab).units().hold();
                 if let Some(run) = self.take_held_run(superslab, pieces) {
+                    if length == PIECES {
+                        // Relaxed: a rule of thumb.
+                        self.node.counts.superslabs_reused.fetch_add(1, Ordering::Relaxed);
+                    }
                     return Some(run);
                 }
             }
@@ -87,6 +92,7 @@ impl Pool<'_> {
         let found = shortest_run(units.word(0) as u32, pieces);
         if let Some(start) = found {
             units.take_mask(0, run_mask(start, pieces));
+            self.note_backed(superslab, run_mask(start, pieces) as u32);
         }
         let taken = if found.is_some() { pieces } else { 0 };
         if units.settle(taken, Rest::List) == State::Listed {
@@ -134,7 +140,7 @@ impl Pool<'_> {
     }
 
     /// Puts each SuperSlab of a list on the list where it belongs by now.
-    fn sort(&self, list: &TaggedStack) {
+    pub(super) fn sort(&self, list: &TaggedStack) {
         let links = SuperLinks(self.space);
         let mut chain = list.take_all();
         while let Some(index) = chain.next(&links) {
@@ -152,6 +158,9 @@ impl Pool<'_> {
         let free = self.space.superslab(superslab).units().word(0) as u32;
         // The count may run ahead of the bits, so there may be no bit yet: then the list for 1.
         let longest = longest_run(free).max(1);
+        if longest as usize == PIECES {
+            self.space.superslab(superslab).set_freed_ms(clock::monotonic_ms() as u32);
+        }
         let lists = self.lists(self.zone_of(superslab));
         lists.runs[longest as usize].push(&SuperLinks(self.space), superslab.0);
     }

@@ -97,6 +97,14 @@ impl Pool<'_> {
             && self.retire_empty() > 0
     }
 
+    /// Retires empty slabs if any slab has become empty since the last walk; returns how many.
+    pub(crate) fn retire_returned(&self) -> usize {
+        // Relaxed: a hint, as above.
+        let any =
+            self.node.empties.load(Ordering::Relaxed) > 0 && self.node.empties.swap(0, Ordering::Relaxed) > 0;
+        if any { self.retire_empty() } else { 0 }
+    }
+
     /// Walks all shelves and retires the slabs of which every block is free; returns how many.
     ///
     /// A shelf is empty for others while it is walked: they carve.

@@ -5,7 +5,7 @@ use super::range::{RangeMap, Run};
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
 use crate::slab::avail::{Rest, State};
-use crate::slab::space::{SuperIndex, SuperLinks};
+use crate::slab::space::SuperIndex;
 use crate::sync::Ordering;
 use crate::units::{PAGE_BYTES, PIECES, SUPERSLAB_BYTES};
 
@@ -96,32 +96,10 @@ impl Pool<'_> {
         }
     }
 
-    /// Gives the SuperSlabs of which every piece is free back to the kernel; returns the bytes.
-    pub(crate) fn release_free(&self) -> usize {
-        let links = SuperLinks(self.space);
-        // Some may have become free since they were listed.
-        self.sort_all();
-        let mut released = 0;
-        for zone in Zone::ALL {
-            let mut chain = self.lists(zone).runs[PIECES].take_all();
-            while let Some(index) = chain.next(&links) {
-                let superslab = SuperIndex(index);
-                let units = self.space.superslab(superslab).units();
-                units.hold();
-                if self.unmap_superslab(superslab) {
-                    released += SUPERSLAB_BYTES;
-                } else if units.settle(0, Rest::List) == State::Listed {
-                    self.list_superslab(superslab);
-                }
-            }
-        }
-        released
-    }
-
     /// Gives the memory of a SuperSlab that the caller holds back to the kernel, and its place back to
     /// the range, where everything reads as zero. `false` if a piece is in use, or the kernel keeps the
     /// memory (because it is locked).
-    fn unmap_superslab(&self, superslab: SuperIndex) -> bool {
+    pub(super) fn unmap_superslab(&self, superslab: SuperIndex) -> bool {
         let units = self.space.superslab(superslab).units();
         if !units.all_free(PIECES as u32) {
             return false;
@@ -131,6 +109,7 @@ impl Pool<'_> {
         if unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) }.is_err() {
             return false;
         }
+        self.space.superslab(superslab).set_backed(0);
         let retired = units.retire(PIECES as u32);
         debug_assert!(retired);
         let (range, first) = self.zone_range(self.zone_of(superslab));

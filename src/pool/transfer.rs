@@ -11,7 +11,7 @@
 use super::batch::{Batch, MAX_BATCH};
 use crate::size_class::{CLASSES, SizeClass};
 use crate::sync::tagged_stack::{Links, TaggedStack};
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// The most parcels that a node's cache holds.
 pub(crate) const MAX_PARCELS: usize = if cfg!(loom) { 2 } else { 2048 };
@@ -48,6 +48,8 @@ pub(crate) struct TransferCache {
     class_bytes: [AtomicUsize; CLASSES],
     /// Bytes held of all classes, likewise.
     node_bytes: AtomicUsize,
+    /// Whether a class was popped since the maintenance last looked. Set by who pops, cleared by it.
+    popped: [AtomicU8; CLASSES],
 }
 
 /// A table of parcels, as links for the stacks.
@@ -75,6 +77,8 @@ impl TransferCache {
             out.push(core::ptr::with_exposed_provenance_mut(block.load(Ordering::Relaxed)));
         }
         self.spare.push(parcels, index);
+        // Relaxed: a hint.
+        self.popped[class.index()].store(1, Ordering::Relaxed);
         self.account(class, (len * class.bytes()).wrapping_neg());
         len
     }
@@ -129,6 +133,12 @@ impl TransferCache {
         self.node_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Whether nobody has popped a batch of `class` since this was last asked.
+    pub(crate) fn is_idle(&self, class: SizeClass) -> bool {
+        // Relaxed: a hint.
+        self.popped[class.index()].swap(0, Ordering::Relaxed) == 0
+    }
+
     /// Bytes of blocks of `class` held at this moment.
     pub(crate) fn bytes_of(&self, class: SizeClass) -> usize {
         // Relaxed: statistics.
@@ -145,6 +155,7 @@ impl TransferCache {
             fresh: AtomicU32::new(0),
             class_bytes: core::array::from_fn(|_| AtomicUsize::new(0)),
             node_bytes: AtomicUsize::new(0),
+            popped: core::array::from_fn(|_| AtomicU8::new(0)),
         }
     }
 }

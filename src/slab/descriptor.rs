@@ -67,7 +67,14 @@ pub(crate) struct SuperSlab {
     /// SuperSlabs in the Huge block that begins here; 0 if none does. Written by the owner of the block,
     /// who places, resizes and ends it.
     huge: AtomicU32,
-    reserved: [AtomicU32; 11],
+    /// When the last piece came back, in milliseconds of the clock, cut off. Written by the owner before it
+    /// lists a SuperSlab of which every piece is free.
+    freed_ms: AtomicU32,
+    /// Bit set = the kernel may have backed the piece. Written by the holder.
+    backed: AtomicU32,
+    /// Bit set = the piece was free when the last walk came by. Written by the holder.
+    rested: AtomicU32,
+    reserved: [AtomicU32; 8],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -77,6 +84,36 @@ impl SuperSlab {
     #[inline]
     pub(crate) fn units(&self) -> FreeUnits<'_> {
         FreeUnits::new(&self.avail, &self.free)
+    }
+
+    /// The pieces that the kernel may have backed, for the holder.
+    pub(crate) fn backed(&self) -> u32 {
+        // Relaxed, here and below: the holder's; handing the SuperSlab on publishes.
+        self.backed.load(Ordering::Relaxed)
+    }
+
+    /// Notes which pieces the kernel may have backed.
+    pub(crate) fn set_backed(&self, pieces: u32) {
+        self.backed.store(pieces, Ordering::Relaxed);
+    }
+
+    /// Notes which pieces are free; returns those that were when this was last called.
+    pub(crate) fn exchange_rested(&self, free: u32) -> u32 {
+        let rested = self.rested.load(Ordering::Relaxed);
+        self.rested.store(free, Ordering::Relaxed);
+        rested
+    }
+
+    /// When the last piece came back, for the owner of a SuperSlab of which every piece is free.
+    pub(crate) fn freed_ms(&self) -> u32 {
+        // Relaxed: taking it off its list acquired what the last owner wrote.
+        self.freed_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes when the last piece came back.
+    pub(crate) fn set_freed_ms(&self, now_ms: u32) {
+        // Relaxed: as in `freed_ms`.
+        self.freed_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// SuperSlabs in the Huge block that begins here; 0 if none does.

@@ -16,7 +16,7 @@ pub(crate) fn shortest_run(free: u32, pieces: u32) -> Option<u32> {
 }
 
 /// The runs of set bits, as (start, length), from below.
-fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
+pub(crate) fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
     let (mut left, mut at) = (u64::from(free), 0);
     core::iter::from_fn(move || {
         if left == 0 {

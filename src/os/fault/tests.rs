@@ -32,7 +32,7 @@ fn make(call: Call, base: NonNull<u8>) -> Option<Result<()>> {
             Call::Mbind => policy::bind(base, PAGE_BYTES, Binding::Preferred, &node),
             Call::GetMempolicy => policy::allowed_nodes().map(drop),
             Call::MovePages => policy::node_of_page(base.as_ptr()).map(drop),
-            Call::Membarrier => membarrier::has_fence_rseq().map(drop),
+            Call::Membarrier => membarrier::register_rseq(),
             Call::Rseq => return None,
             Call::GetAffinity if cpu::cpu_limit() == MAX_CPUS => Err(Errno::EIO),
             Call::GetAffinity => Ok(()),
