@@ -1,4 +1,4 @@
-//! `all`: every experiment at the settings that README's table shows.
+//! `all`: every experiment but `soak` and `syscalls`, at the settings that README's table shows.
 //!
 //! Each line below is a command line of this program, so that any row can be had alone, with the
 //! same options. The rounds go over all lines together.
@@ -25,6 +25,7 @@ const FULL: &[&str] = &[
     "std --vecs 3",
     "startup",
     "latency",
+    "phases --bytes 128MiB --idle 1 --sizes 16-1024",
 ];
 
 /// The same rows with less work each.
@@ -45,6 +46,7 @@ const QUICK: &[&str] = &[
     "std --vecs 1 --map-operations 300000 --strings 150000",
     "startup --executions 20",
     "latency --iterations 2000000",
+    "phases --bytes 128MiB --idle 1 --sizes 16-1024",
 ];
 
 /// The command-line options.

@@ -21,6 +21,9 @@ use crate::sizes::BlockSize;
 /// The alignment of every block, in bytes: that of a `u64` or a pointer, the usual one in Rust.
 pub const ALIGN: usize = 8;
 
+/// The size of the kernel's smallest pages in bytes; larger ones are written the more often.
+const PAGE: usize = 4096;
+
 /// What a workload will ask for at most, for the contestants that must prepare.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -42,6 +45,12 @@ pub unsafe trait Contestant: GlobalAlloc + Copy + 'static {
     /// The node to which the allocator itself says that a block at this address belongs, by the
     /// kernel's number; `None` if it does not tell.
     fn home(_address: usize) -> Option<u32> {
+        None
+    }
+
+    /// The system calls that the allocator itself has counted since the process began; `None` if it does
+    /// not count.
+    fn system_calls() -> Option<u64> {
         None
     }
 }
@@ -103,6 +112,16 @@ impl<A: Contestant> Block<A> {
         }
     }
 
+    /// Writes a byte in every page that the block has a part of, as a program does that uses all of it.
+    #[inline(always)]
+    pub fn use_all(&mut self) {
+        // `take` has written the last byte, and so the last page.
+        for at in (0..self.size.bytes()).step_by(PAGE) {
+            // SAFETY: `at` is below the size of the block, which is borrowed mutably.
+            unsafe { self.ptr.as_ptr().add(at).write_volatile(3) };
+        }
+    }
+
     /// Where the block is, for tests and for counting cache lines.
     pub fn address(&self) -> usize {
         self.ptr.as_ptr().addr()
@@ -159,9 +178,9 @@ fn out_of_memory(size: BlockSize) -> ! {
 #[macro_export]
 macro_rules! contestant {
     ($name:ident, $allocator:ty = $value:expr) => {
-        $crate::contestant!($name, $allocator = $value, |_| None);
+        $crate::contestant!($name, $allocator = $value, |_| None, || None);
     };
-    ($name:ident, $allocator:ty = $value:expr, $home:expr) => {
+    ($name:ident, $allocator:ty = $value:expr, $home:expr, $system_calls:expr) => {
         /// The allocator on trial.
         #[derive(Clone, Copy, Debug)]
         struct $name;
@@ -208,6 +227,11 @@ macro_rules! contestant {
             fn home(address: usize) -> Option<u32> {
                 let home: fn(usize) -> Option<u32> = $home;
                 home(address)
+            }
+
+            fn system_calls() -> Option<u64> {
+                let system_calls: fn() -> Option<u64> = $system_calls;
+                system_calls()
             }
         }
     };

@@ -117,10 +117,10 @@ fn finish(answer: Result<String>) -> ExitCode {
 #[macro_export]
 macro_rules! child {
     ($allocator:ty = $value:expr, $facts:expr) => {
-        $crate::child!($allocator = $value, $facts, |_| None);
+        $crate::child!($allocator = $value, $facts, |_| None, || None);
     };
-    ($allocator:ty = $value:expr, $facts:expr, $home:expr) => {
-        $crate::contestant!(Trial, $allocator = $value, $home);
+    ($allocator:ty = $value:expr, $facts:expr, $home:expr, $system_calls:expr) => {
+        $crate::contestant!(Trial, $allocator = $value, $home, $system_calls);
 
         fn main() -> std::process::ExitCode {
             $crate::child::main::<Trial>($facts)

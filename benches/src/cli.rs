@@ -13,7 +13,7 @@ use crate::{
     report::Report,
     workload::{
         BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
-        MixedArgs, PairArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
+        MixedArgs, PairArgs, PhasesArgs, SoakArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
     },
 };
 
@@ -56,6 +56,10 @@ enum Experiment {
     Startup(StartupArgs),
     /// Percentiles of single operations
     Latency(LatencyArgs),
+    /// A heap that grows, falls to a tenth, idles and grows again: memory over time
+    Phases(PhasesArgs),
+    /// The same load for minutes: whether speed and memory stay as they are (one round by default)
+    Soak(SoakArgs),
     /// System calls by kind per 100 million operations, counted by tracing
     Syscalls(SyscallsArgs),
     /// Everything, in one table (20 minutes; with --quick 3)
@@ -77,6 +81,8 @@ impl Experiment {
             Self::Std(_) => "std",
             Self::Startup(_) => "startup",
             Self::Latency(_) => "latency",
+            Self::Phases(_) => "phases",
+            Self::Soak(_) => "soak",
             Self::Syscalls(_) => "syscalls",
             Self::All(_) => "all",
         }
@@ -96,6 +102,8 @@ impl Experiment {
             Self::Std(args) => args.cases(),
             Self::Startup(args) => args.cases(),
             Self::Latency(args) => args.cases(),
+            Self::Phases(args) => args.cases(),
+            Self::Soak(args) => args.cases(),
             Self::Syscalls(args) => args.cases(),
             Self::All(args) => args.cases(),
         })
@@ -122,6 +130,7 @@ pub fn main() -> ExitCode {
 fn run(line: &Line) -> Result<()> {
     let usual_rounds = match &line.experiment {
         Experiment::All(args) => args.rounds(),
+        Experiment::Soak(_) => 1,
         _ => 5,
     };
     let options = line.harness.check(&Allocator::present(), usual_rounds)?;
@@ -186,6 +195,9 @@ mod tests {
             (&["mixed", "--allocators", "malloc"], "no allocator is called 'malloc'"),
             (&["handoff", "--teams", "4"], "producers+consumers"),
             (&["battle", "--rest", "61"], "0 to 60 seconds"),
+            (&["phases", "--bytes", "4K"], "1 MiB to 3 GiB"),
+            (&["phases", "--idle", "601"], "0 to 600 seconds"),
+            (&["soak", "--minutes", "0"], "0.001 to 1440 minutes"),
             (&["nothing"], "unrecognized subcommand"),
         ] {
             let line = ["numaslab-bench"].iter().chain(arguments);

@@ -85,6 +85,43 @@ pub fn figures<const N: usize>(pairs: [(Metric, f64); N]) -> Figures {
     pairs.into_iter().map(|(metric, value)| (metric.name.to_owned(), value)).collect()
 }
 
+/// What changed in the course of a run: a table of numbers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Course {
+    /// The name and unit of each column. The first one is seconds since the run began.
+    pub columns: Vec<String>,
+    /// A number for each column, in the order of time.
+    pub rows: Vec<Vec<f64>>,
+}
+
+impl Course {
+    /// An empty table with such columns after the seconds.
+    pub fn of<const N: usize>(columns: [&str; N]) -> Self {
+        let columns = ["seconds"].into_iter().chain(columns).map(str::to_owned).collect();
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// Column number `column` over time.
+    pub fn points(&self, column: usize) -> Vec<(f64, f64)> {
+        self.rows.iter().filter_map(|row| Some((*row.first()?, *row.get(column)?))).collect()
+    }
+}
+
+/// What a workload yields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    /// Its figures.
+    pub figures: Figures,
+    /// What changed meanwhile, if it looked.
+    pub course: Option<Course>,
+}
+
+impl From<Figures> for Findings {
+    fn from(figures: Figures) -> Self {
+        Self { figures, course: None }
+    }
+}
+
 /// The whole report of one child.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
@@ -92,6 +129,9 @@ pub struct Outcome {
     pub figures: Figures,
     /// What the process used.
     pub resources: Resources,
+    /// What changed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<Course>,
     /// What the allocator says of itself, for example in which mode it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,

@@ -114,15 +114,19 @@ impl fmt::Display for SizeRange {
     }
 }
 
-/// Reads `4096`, `4K`, `4KiB`, `1M` or `1MiB`.
-fn parse_bytes(text: &str) -> Result<u32, String> {
+/// Reads `4096`, `4K`, `4KiB`, `1M`, `1MiB`, `1G` or `1GiB`.
+///
+/// # Errors
+/// If it is none of these, or 4 GiB and more.
+pub fn parse_bytes(text: &str) -> Result<u32, String> {
     let text = text.trim();
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let unit: u64 = match text[digits.len()..].trim() {
         "" | "B" => 1,
         "K" | "KiB" => 1 << 10,
         "M" | "MiB" => 1 << 20,
-        other => return Err(format!("unknown unit '{other}' in '{text}' (B, KiB or MiB)")),
+        "G" | "GiB" => 1 << 30,
+        other => return Err(format!("unknown unit '{other}' in '{text}' (B, KiB, MiB or GiB)")),
     };
     let count: u64 =
         digits.parse().map_err(|_| format!("'{text}' is not a size (write 16-1024 or 64KiB-1MiB)"))?;
@@ -150,6 +154,7 @@ mod tests {
         for (text, min, max, shown) in [
             ("16-1024", 16, 1024, "16-1024 B"),
             ("1KiB-32KiB", 1024, 32768, "1-32 KiB"),
+            ("1M-1G", 1 << 20, 1 << 30, "1-1024 MiB"),
             ("64K-1M", 65536, 1 << 20, "64 KiB-1 MiB"),
             ("100-5000", 100, 5000, "100-5000 B"),
             ("64", 64, 64, "64 B"),

@@ -33,6 +33,13 @@ impl Summary {
             samples,
         })
     }
+
+    /// The number of the sample nearest to the median.
+    pub fn nearest_to_median(&self) -> usize {
+        let away = |at: &usize| (self.samples[*at] - self.median).abs();
+        let nearest = (0..self.samples.len()).min_by(|one, other| away(one).total_cmp(&away(other)));
+        nearest.unwrap_or(0)
+    }
 }
 
 /// The value below which the fraction `at` of the sorted values lies, interpolated linearly.
@@ -46,6 +53,14 @@ fn quantile(sorted: &[f64], at: f64) -> Option<f64> {
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     quantile(&values, 0.5)
+}
+
+/// The standard deviation of a whole population as a part of its mean; `None` if there are no values or their
+/// mean is 0.
+pub fn variation(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    Some(variance.sqrt() / mean).filter(|variation| variation.is_finite())
 }
 
 /// The geometric mean: the right mean of ratios. `None` if there are none or one is not above 0.
@@ -73,6 +88,7 @@ mod tests {
         let summary = Summary::of(vec![5.0, 1.0, 4.0, 2.0, 3.0]).expect("not empty");
         assert_eq!((summary.min, summary.median, summary.max), (1.0, 3.0, 5.0));
         assert_eq!((summary.first_quartile, summary.third_quartile), (2.0, 4.0));
+        assert_eq!(summary.nearest_to_median(), 4);
         assert_eq!(summary.samples, [5.0, 1.0, 4.0, 2.0, 3.0]);
         assert_eq!(Summary::of(vec![]), None);
     }
@@ -81,6 +97,13 @@ mod tests {
     fn one_outlier_does_not_move_the_median() {
         let summary = Summary::of(vec![10.0, 10.0, 1000.0]).expect("not empty");
         assert_eq!(summary.median, 10.0);
+    }
+
+    #[test]
+    fn variation_is_the_deviation_as_a_part_of_the_mean() {
+        assert_eq!(variation(&[8.0, 12.0]), Some(0.2));
+        assert_eq!(variation(&[3.0]), Some(0.0));
+        assert_eq!(variation(&[]), None);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::{
     allocator::Allocator,
     child::{About, BUILD, Order},
     outcome::Outcome,
-    tally::OPERATIONS,
-    workload::Job,
+    tally::{self, OPERATIONS},
+    workload::{Job, Soak, TRACED_CALLS, Task},
 };
 
 /// Starts the children that lie beside this program.
@@ -47,12 +47,29 @@ impl Launcher {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 self.count_calls(allocator, &order)
             }
+            Job::Soak(soak) => self.soak(allocator, soak),
             Job::GlobalTask(task) => {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 ask(self.command(Kind::Global, allocator), &order)
             }
             Job::Startup(startup) => startup.run(|| self.command(Kind::Global, allocator)),
         }
+    }
+
+    /// A long run, and a traced one after it where tracing is allowed.
+    fn soak(&self, allocator: Allocator, soak: &Soak) -> Result<Outcome> {
+        let timeout_s = self.timeout_s.saturating_add(soak.seconds());
+        let order = serde_json::to_string(&Order { timeout_s, task: Task::Soak(soak.clone()) })?;
+        let mut outcome: Outcome = ask(self.command(Kind::Value, allocator), &order)?;
+        // The ceiling's calls would be glibc's, where its blocks come from.
+        if allocator != Allocator::Ceiling {
+            let task = Task::Syscalls(soak.traced());
+            let order = serde_json::to_string(&Order { timeout_s: self.timeout_s, task })?;
+            let traced = self.count_calls(allocator, &order).ok();
+            let total = traced.as_ref().and_then(|traced| traced.figure(&tally::TOTAL));
+            outcome.figures.extend(total.map(|total| (TRACED_CALLS.name.to_owned(), total)));
+        }
+        Ok(outcome)
     }
 
     /// One run whose system calls are counted: an outcome with the figures of [`Tally`].
@@ -164,7 +181,7 @@ mod tests {
     #[test]
     fn the_last_line_counts() {
         let figures = [("mops".to_owned(), 2.5)].into();
-        let outcome = Outcome { figures, resources: Default::default(), mode: None };
+        let outcome = Outcome { figures, resources: Default::default(), course: None, mode: None };
         let line = serde_json::to_string(&outcome).expect("serialises");
         let read: Outcome = read(&output(0, &format!("chatter\n{line}\n"), "")).expect("an outcome");
         assert_eq!(read.figures["mops"], 2.5);

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::options::Options;
 use crate::{
     allocator::Allocator,
-    outcome::{Metric, Outcome},
+    outcome::{Course, Metric, Outcome},
     resources::Resources,
     stats::{Summary, median},
     workload::Case,
@@ -44,6 +44,9 @@ pub struct AllocatorResult {
     pub figures: Vec<Option<Summary>>,
     /// Medians of what the processes used.
     pub resources: Resources,
+    /// What changed in the course of each run, for workloads that look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub courses: Vec<Course>,
     /// What the allocator said of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
@@ -65,6 +68,14 @@ impl Row {
     /// The median of figure number `metric` of one allocator.
     pub fn median(&self, allocator: Allocator, metric: usize) -> Option<f64> {
         self.of(allocator)?.figures[metric].as_ref().map(|summary| summary.median)
+    }
+}
+
+impl AllocatorResult {
+    /// The course of the run whose figure number `metric` is nearest to the median.
+    pub fn typical_course(&self, metric: usize) -> Option<&Course> {
+        let typical = self.figures[metric].as_ref().map_or(0, Summary::nearest_to_median);
+        self.courses.get(typical).or(self.courses.first())
     }
 }
 
@@ -143,6 +154,7 @@ fn sum_up(allocator: Allocator, metrics: &[Metric], runs: Vec<Result<Outcome>>) 
         figures: figures.collect(),
         resources: median_resources(&outcomes),
         mode: outcomes.iter().find_map(|outcome| outcome.mode.clone()),
+        courses: outcomes.into_iter().filter_map(|outcome| outcome.course).collect(),
         failures,
     }
 }
@@ -204,6 +216,7 @@ mod tests {
         Outcome {
             figures: [("mops".to_owned(), mops)].into(),
             resources: Resources { rss_peak_kib: mops as u64, ..Resources::default() },
+            course: Some(Course { columns: Vec::new(), rows: vec![vec![mops]] }),
             mode: None,
         }
     }
@@ -224,6 +237,7 @@ mod tests {
         let result = rows[0].of(Allocator::Ceiling).expect("takes part");
         assert_eq!(result.figures[0].as_ref().expect("ran").samples, [3.0, 8.0, 13.0]);
         assert_eq!(result.resources.rss_peak_kib, 8);
+        assert_eq!(result.typical_course(0).expect("looked").rows, [[8.0]]);
     }
 
     #[test]

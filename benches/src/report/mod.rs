@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod comparison;
+mod csv;
 mod picture;
 mod table;
 #[cfg(test)]
@@ -64,7 +65,8 @@ impl Report {
         }
     }
 
-    /// Prints heading, table and failures, and writes `<experiment>.json` and `<experiment>.svg`.
+    /// Prints heading, table and failures, and writes `<experiment>.json`, `<experiment>.svg` and, if
+    /// there are courses, `<experiment>.csv`.
     pub fn publish(&self, folder: &Path) -> Result<()> {
         println!("{}", self.heading());
         println!("{}", table::table(self));
@@ -94,6 +96,11 @@ impl Report {
         picture::draw(self, &svg).with_context(|| format!("can't draw {}", svg.display()))?;
         println!("figures: {}", json.display());
         println!("picture: {}", svg.display());
+        if let Some(text) = csv::courses(self) {
+            let csv = folder.join(format!("{}.csv", self.experiment));
+            fs::write(&csv, text).with_context(|| format!("can't write {}", csv.display()))?;
+            println!("courses: {}", csv.display());
+        }
         Ok(())
     }
 

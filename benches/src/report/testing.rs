@@ -46,6 +46,7 @@ fn result(allocator: Allocator, figures: &[f64]) -> AllocatorResult {
         allocator,
         figures: figures.iter().map(|&figure| Summary::of(vec![figure])).collect(),
         resources: Resources::default(),
+        courses: Vec::new(),
         mode: None,
         failures: Vec::new(),
     }

@@ -92,6 +92,8 @@ pub struct Batch {
 }
 
 impl Workload for Batch {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[TIME, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

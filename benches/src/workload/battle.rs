@@ -75,6 +75,8 @@ pub struct Battle {
 }
 
 impl Workload for Battle {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[TIME, FULL, THINNED, EMPTY, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

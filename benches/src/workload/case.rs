@@ -1,6 +1,6 @@
 //! A row of a table: what is run, and how the row is named and drawn.
 
-use super::{GlobalTask, Startup, Task};
+use super::{GlobalTask, Soak, Startup, Task, Workload};
 use crate::outcome::Metric;
 
 /// Who does a run.
@@ -10,6 +10,8 @@ pub enum Job {
     Task(Task),
     /// The same child, its system calls counted meanwhile.
     Traced(Task),
+    /// The same child for minutes, and then its system calls in a shorter run.
+    Soak(Soak),
     /// A child whose global allocator it is.
     GlobalTask(GlobalTask),
     /// The parent, which starts do-nothing programs.
@@ -21,6 +23,7 @@ impl Job {
     fn metrics(&self) -> &'static [Metric] {
         match self {
             Self::Task(task) | Self::Traced(task) => task.metrics(),
+            Self::Soak(_) => <Soak as Workload>::METRICS,
             Self::GlobalTask(task) => task.metrics(),
             Self::Startup(_) => Startup::METRICS,
         }

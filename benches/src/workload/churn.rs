@@ -82,6 +82,8 @@ pub struct Churn {
 }
 
 impl Workload for Churn {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[THREADS, CPU];
 
     fn run<A: Contestant>(&self) -> Figures {

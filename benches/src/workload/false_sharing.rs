@@ -99,6 +99,8 @@ pub struct FalseSharing {
 }
 
 impl Workload for FalseSharing {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[WRITES, CPU];
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -93,6 +93,8 @@ pub struct Handoff {
 }
 
 impl Workload for Handoff {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -205,6 +205,8 @@ impl Larson {
 }
 
 impl Workload for Larson {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, GENERATIONS, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -85,6 +85,8 @@ pub struct Latency {
 }
 
 impl Workload for Latency {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[P50, P90, P99, P99_9, P99_99, MAX];
 
     fn run<A: Contestant>(&self) -> Figures {

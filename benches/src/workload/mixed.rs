@@ -103,6 +103,8 @@ impl Mixed {
 }
 
 impl Workload for Mixed {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

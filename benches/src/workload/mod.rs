@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     block::Contestant,
-    outcome::{Figures, Metric, Outcome},
+    outcome::{Figures, Findings, Metric, Outcome},
     resources::Resources,
 };
 
@@ -24,6 +24,8 @@ mod larson;
 mod latency;
 mod mixed;
 mod pair;
+mod phases;
+mod soak;
 mod startup;
 mod std_collections;
 mod syscalls;
@@ -41,6 +43,8 @@ pub use larson::{Larson, LarsonArgs};
 pub use latency::{Latency, LatencyArgs};
 pub use mixed::{Mixed, MixedArgs};
 pub use pair::{Pair, PairArgs};
+pub use phases::{Phases, PhasesArgs};
+pub use soak::{Soak, SoakArgs, TRACED_CALLS};
 pub use startup::{Startup, StartupArgs};
 pub use std_collections::{StdArgs, StringMap, StringVec, VecGrowth};
 pub use syscalls::{Load, Syscalls, SyscallsArgs};
@@ -48,11 +52,14 @@ pub use threads::{Threads, ThreadsArgs};
 
 /// A run that a child can do for any allocator.
 pub trait Workload {
+    /// Figures alone, or what changed in the course of the run too.
+    type Yield: Into<Findings>;
+
     /// The figures it yields.
     const METRICS: &'static [Metric];
 
     /// Does the run and measures it. Gives back every block before it returns.
-    fn run<A: Contestant>(&self) -> Figures;
+    fn run<A: Contestant>(&self) -> Self::Yield;
 }
 
 /// A run that uses the process's global allocator.
@@ -91,10 +98,13 @@ macro_rules! tasks {
 
             /// Does the run in this process.
             pub fn run$($generics)*(&self) -> Outcome {
-                let (figures, resources) = Resources::during(|| match self {
-                    $(Self::$name(task) => $call!(task),)*
+                let (findings, resources) = Resources::during(|| -> Findings {
+                    match self {
+                        $(Self::$name(task) => $call!(task).into(),)*
+                    }
                 });
-                Outcome { figures, resources, mode: None }
+                let Findings { figures, course } = findings;
+                Outcome { figures, resources, course, mode: None }
             }
         }
     };
@@ -115,7 +125,7 @@ macro_rules! run_on_global {
 tasks! {
     /// The plan of one run on an allocator as a value.
     Task: Workload, run[<A: Contestant>] with run_on_value:
-    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Syscalls Threads
+    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Phases Soak Syscalls Threads
 }
 
 tasks! {

@@ -70,6 +70,8 @@ pub struct Pair {
 }
 
 impl Workload for Pair {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[TIME, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -77,7 +77,7 @@ impl Startup {
         let traced = trace(program()).ok();
         figures.extend(traced.map(|traced| (CALLS.name.to_owned(), traced.calls as f64)));
         let resources = Resources { rss_peak_kib: peak_kib(program())?, ..Resources::default() };
-        Ok(Outcome { figures, resources, mode: None })
+        Ok(Outcome { figures, resources, course: None, mode: None })
     }
 }
 

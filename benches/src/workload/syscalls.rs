@@ -119,6 +119,8 @@ pub struct Syscalls {
 }
 
 impl Workload for Syscalls {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &tally::METRICS;
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -86,6 +86,8 @@ pub struct Threads {
 }
 
 impl Workload for Threads {
+    type Yield = Figures;
+
     const METRICS: &'static [Metric] = &[Metric::THROUGHPUT, IDLE, KEPT, Metric::CPU_TIME];
 
     fn run<A: Contestant>(&self) -> Figures {

@@ -2,11 +2,8 @@
 
 use plotters::prelude::*;
 
-use super::{Area, Painted, axis_label, colour, everyone};
+use super::{Area, Painted, axis_label, colour, everyone, legend};
 use crate::{allocator::Allocator, harness::rounds::Row};
-
-/// Pixels for the legend at the right.
-const LEGEND: i32 = 80;
 
 pub(super) fn paint(rows: &[&Row], area: &Area<'_>) -> Painted {
     let lines = lines(rows);
@@ -16,7 +13,7 @@ pub(super) fn paint(rows: &[&Row], area: &Area<'_>) -> Painted {
     let mut chart = ChartBuilder::on(area)
         .caption(&rows[0].series, ("sans-serif", 15))
         .margin(10)
-        .margin_right(LEGEND)
+        .margin_right(legend::WIDTH)
         .x_label_area_size(36)
         .y_label_area_size(56)
         .build_cartesian_2d(-0.2..last + 0.2, 0.0..top * 1.25)?;
@@ -35,9 +32,7 @@ pub(super) fn paint(rows: &[&Row], area: &Area<'_>) -> Painted {
         let colour = colour(allocator);
         chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour.filled())))?;
         chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
-        let (x, y) = (area.dim_in_pixel().0 as i32 - LEGEND + 8, 40 + 16 * at as i32);
-        area.draw(&Rectangle::new([(x, y), (x + 10, y + 8)], colour.filled()))?;
-        area.draw(&Text::new(allocator.name(), (x + 15, y), ("sans-serif", 11)))?;
+        legend::entry(area, at, allocator)?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The picture: a panel with a line per allocator for each series over numbers of threads, and a
-//! panel of bars for each row that stands alone.
+//! The picture: a panel with a line per allocator for each series over numbers of threads, a panel of bars
+//! for each row that stands alone, and a panel over time for each column of a row's courses.
 
 use std::{error::Error, path::Path};
 
@@ -10,6 +10,8 @@ use super::Report;
 use crate::{allocator::Allocator, harness::rounds::Row};
 
 mod bars;
+mod courses;
+mod legend;
 mod lines;
 
 /// The size of one panel in pixels.
@@ -34,35 +36,64 @@ pub(super) fn draw(report: &Report, file: &Path) -> Result<()> {
     paint(report, &root, &panels, (down, across)).map_err(|error| anyhow!("{error}"))
 }
 
-fn paint(report: &Report, root: &Area<'_>, panels: &[Vec<&Row>], grid: (usize, usize)) -> Painted {
+fn paint(report: &Report, root: &Area<'_>, panels: &[Panel<'_>], grid: (usize, usize)) -> Painted {
     root.fill(&WHITE)?;
     let (head, body) = root.split_vertically(HEAD);
     let title = format!("{}, medians of {} rounds", report.experiment, report.rounds);
     head.draw(&Text::new(title, (12, 8), ("sans-serif", 20)))?;
     head.draw(&Text::new(report.machine.summary(), (12, 36), ("sans-serif", 12)))?;
-    for (rows, area) in panels.iter().zip(body.split_evenly(grid)) {
-        match rows[..] {
-            [row] => bars::paint(row, &area)?,
-            _ => lines::paint(rows, &area)?,
+    for (panel, area) in panels.iter().zip(body.split_evenly(grid)) {
+        match panel {
+            Panel::Bars(row) => bars::paint(row, &area)?,
+            Panel::Lines(rows) => lines::paint(rows, &area)?,
+            Panel::Course(row, column) => courses::paint(row, *column, &area)?,
         }
     }
     root.present()?;
     Ok(())
 }
 
-/// The rows of each panel: those over threads by series, the others one by one.
-fn panels(rows: &[Row]) -> Vec<Vec<&Row>> {
-    let mut panels: Vec<Vec<&Row>> = Vec::new();
-    for row in rows {
-        let together = |panel: &&mut Vec<&Row>| {
-            row.threads.and(panel[0].threads).is_some() && panel[0].series == row.series
-        };
-        match panels.iter_mut().find(together) {
-            Some(panel) => panel.push(row),
-            None => panels.push(vec![row]),
-        }
+/// What a panel shows.
+#[derive(Debug)]
+enum Panel<'report> {
+    /// One row, whoever took part side by side.
+    Bars(&'report Row),
+    /// The rows of a series over numbers of threads.
+    Lines(Vec<&'report Row>),
+    /// A column of a row's courses.
+    Course(&'report Row, usize),
+}
+
+/// All panels: rows over threads by series, the others one by one, each row with its courses after it.
+fn panels(rows: &[Row]) -> Vec<Panel<'_>> {
+    let mut panels = Vec::new();
+    for group in groups(rows) {
+        let courses: Vec<_> = group
+            .iter()
+            .flat_map(|&row| (1..=courses::columns(row)).map(move |column| Panel::Course(row, column)))
+            .collect();
+        panels.push(match group[..] {
+            [row] => Panel::Bars(row),
+            _ => Panel::Lines(group),
+        });
+        panels.extend(courses);
     }
     panels
+}
+
+/// The rows that share a panel.
+fn groups(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut groups: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        let together = |group: &&mut Vec<&Row>| {
+            row.threads.and(group[0].threads).is_some() && group[0].series == row.series
+        };
+        match groups.iter_mut().find(together) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
 }
 
 /// A number beside the y axis, short enough for its place.
@@ -87,7 +118,10 @@ fn colour(allocator: Allocator) -> RGBColor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{outcome::Metric, report::testing};
+    use crate::{
+        outcome::{Course, Metric},
+        report::testing,
+    };
 
     #[test]
     fn series_share_a_panel_and_others_have_their_own() {
@@ -98,7 +132,7 @@ mod tests {
             row.series = series.to_owned();
             row.threads = threads;
         }
-        let sizes: Vec<usize> = panels(&rows).iter().map(Vec::len).collect();
+        let sizes: Vec<usize> = groups(&rows).iter().map(Vec::len).collect();
         assert_eq!(sizes, [2, 1, 1, 1]);
     }
 
@@ -118,11 +152,14 @@ mod tests {
             let scaling = Row { threads: Some(threads), ..report.rows[0].clone() };
             report.rows.push(scaling);
         }
+        let mut course = Course::of(["RSS MiB"]);
+        course.rows = vec![vec![0.0, 3.0], vec![0.5, 4.0]];
+        report.rows[0].results[0].courses.push(course);
         let file = std::env::temp_dir().join(format!("numaslab-bench-{}.svg", std::process::id()));
         draw(&report, &file).expect("draws");
         let svg = std::fs::read_to_string(&file).expect("written");
         std::fs::remove_file(&file).expect("was there");
-        for part in ["numaslab", "glibc", "mimalloc", Metric::THROUGHPUT.title, "threads"] {
+        for part in ["numaslab", "glibc", "mimalloc", Metric::THROUGHPUT.title, "threads", "RSS MiB"] {
             assert!(svg.contains(part), "{part}");
         }
     }
