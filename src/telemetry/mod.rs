@@ -8,6 +8,7 @@
 //! where the pages lie.
 
 mod display;
+mod machine;
 mod residence;
 mod snapshot;
 mod strays;
@@ -15,6 +16,7 @@ mod strays;
 pub use crate::cache::control::Event;
 pub use crate::heap::{CacheMode, Distrust, PlacementMode, WhyPerThread};
 pub use crate::os::fault::{Call, Calls};
+pub use machine::{Machine, machine};
 pub use residence::{Pages, Purpose, Residence, residence};
 pub use snapshot::{NodeStats, Stats, stats};
 pub use strays::{Strays, strays};

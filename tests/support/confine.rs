@@ -34,3 +34,43 @@ pub(crate) fn status_bytes(field: &str) -> u64 {
     let kib = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
     kib.expect("a number") << 10
 }
+
+/// A control group (v2) with a set of CPUs and of nodes. On the emulated machines only, which belong to
+/// the tests.
+#[must_use]
+pub(crate) struct Cpuset(std::path::PathBuf);
+
+impl Cpuset {
+    /// Makes one; `None`, and a loud word, where that can't be.
+    pub(crate) fn make(name: &str) -> Option<Self> {
+        let root = std::path::Path::new("/sys/fs/cgroup");
+        if std::env::var_os("NUMA_RIG").is_none() {
+            super::child::skip("no emulated machine: cpusets are left alone");
+            return None;
+        }
+        std::fs::write(root.join("cgroup.subtree_control"), "+cpuset").expect("a cpuset controller");
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).expect("a control group");
+        Some(Self(path))
+    }
+
+    /// Sets the nodes of which memory may come.
+    pub(crate) fn set_nodes(&self, nodes: &[u16]) {
+        self.set("cpuset.mems", nodes.iter().map(ToString::to_string));
+    }
+
+    /// Sets the CPUs.
+    pub(crate) fn set_cpus(&self, cpus: &[usize]) {
+        self.set("cpuset.cpus", cpus.iter().map(ToString::to_string));
+    }
+
+    fn set(&self, file: &str, numbers: impl Iterator<Item = String>) {
+        let list = numbers.collect::<Vec<_>>().join(",");
+        std::fs::write(self.0.join(file), &list).unwrap_or_else(|error| panic!("{file} {list}: {error}"));
+    }
+
+    /// Puts the calling process into it.
+    pub(crate) fn enter(&self) {
+        std::fs::write(self.0.join("cgroup.procs"), std::process::id().to_string()).expect("to enter");
+    }
+}

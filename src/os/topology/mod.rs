@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `mod` | the table and its questions |
 //! | `read` | filling it in from `/sys/devices/system` |
-//! | `node` | what a node has free at this moment |
+//! | `node` | what a node has free, and which CPUs are online, at this moment |
 //!
 //! # Invariants
 //! - After [`Topology::fill`] there are at least one CPU and one node, and every CPU number, also one
@@ -20,7 +20,7 @@
 mod node;
 mod read;
 
-pub use node::{node_free_bytes, node_free_huge_2m};
+pub use node::{node_free_bytes, node_free_huge_2m, online_cpus};
 
 use super::errno::Result;
 use super::memory;

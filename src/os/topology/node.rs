@@ -21,6 +21,17 @@ pub fn node_free_huge_2m(node: KernelNode) -> Result<u64> {
     free_huge_2m_in(ROOT, node)
 }
 
+/// How many CPUs are online at this moment.
+///
+/// Errors: `ENOENT` if sysfs does not exist; open(2), read(2).
+pub fn online_cpus() -> Result<usize> {
+    let (mut path, mut count) = (Path::new(ROOT), 0);
+    Reader::open(path.push(b"/cpu/online"))?.list(|first, last| {
+        count += (last.saturating_sub(first) as usize).saturating_add(1);
+    })?;
+    Ok(count)
+}
+
 /// One line of the node's `meminfo`, in bytes. The file says kB and means KiB.
 pub(super) fn meminfo_bytes(root: &CStr, node: KernelNode, key: &[u8]) -> Result<u64> {
     let mut reader = Reader::open(&node_path(root, node, b"/meminfo"))?;
