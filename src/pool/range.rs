@@ -7,7 +7,7 @@
 //! # Invariants
 //! * A set bit belongs to the thread that set it, until that thread (or its heir) clears it.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, lost};
 
 /// A view on the bitmap of one node's range.
 pub(crate) struct RangeMap<'a> {
@@ -50,7 +50,10 @@ impl<'a> RangeMap<'a> {
                         self.hint.store(at as u32, Ordering::Relaxed);
                         return Some(at * 64 + bit as usize);
                     }
-                    Err(seen) => word = seen,
+                    Err(seen) => {
+                        lost::count();
+                        word = seen;
+                    }
                 }
             }
         }

@@ -24,7 +24,7 @@
 
 use super::avail::{Avail, Rest, State};
 use super::spread::Spread;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, lost};
 
 /// The free units of one slab or SuperSlab: a view on its descriptor.
 #[derive(Clone, Copy)]
@@ -197,7 +197,10 @@ impl<'a> FreeUnits<'a> {
             // Release: pairs with the Acquire in `add`, for the next owner by duty.
             match self.avail.compare_exchange_weak(old.0, new.0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return new.state(),
-                Err(seen) => old = Avail(seen),
+                Err(seen) => {
+                    lost::count();
+                    old = Avail(seen);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Floor 0. Every other module takes its atomics from here and nowhere else, so that a loom model
 //! runs the very code that ships. With the cargo feature `line-counts` they are counted.
 
+pub(crate) mod lost;
 pub(crate) mod tagged_stack;
 
 #[cfg(all(feature = "line-counts", not(loom)))]

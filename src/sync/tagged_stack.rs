@@ -13,7 +13,7 @@
 //! * The tag grows by one on every change of the head. It has 32 bits: a thread would have to sleep
 //!   through exactly 2^32 changes of one head, and wake to the same index, to be fooled.
 
-use super::{AtomicU32, AtomicU64, Ordering};
+use super::{AtomicU32, AtomicU64, Ordering, lost};
 
 /// Where the nodes of a stack keep their links.
 pub(crate) trait Links {
@@ -38,6 +38,12 @@ impl Head {
         let tag = ((self.0 >> 32) as u32).wrapping_add(1);
         Self(((tag as u64) << 32) | link as u64)
     }
+}
+
+/// The head that another thread has put there meanwhile.
+fn lost_to(seen: u64) -> Head {
+    lost::count();
+    Head(seen)
 }
 
 /// A lock-free stack of node indices.
@@ -70,7 +76,7 @@ impl TaggedStack {
             // the nodes is seen by the next owner. Later exchanges continue the release sequence.
             match self.head.compare_exchange_weak(head.0, new.0, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
-                Err(seen) => head = Head(seen),
+                Err(seen) => head = lost_to(seen),
             }
         }
     }
@@ -88,7 +94,7 @@ impl TaggedStack {
             // Acquire on both sides: pairs with `push_chain`. Not Release: a pop publishes nothing.
             match self.head.compare_exchange_weak(head.0, new.0, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => return Some(top),
-                Err(seen) => head = Head(seen),
+                Err(seen) => head = lost_to(seen),
             }
         }
     }
@@ -106,7 +112,7 @@ impl TaggedStack {
                 Ordering::Acquire,
             ) {
                 Ok(_) => return Chain { link: head.0 as u32 },
-                Err(seen) => head = Head(seen),
+                Err(seen) => head = lost_to(seen),
             }
         }
     }

@@ -43,6 +43,7 @@ impl Stats {
             line(name, self.event(event));
         }
         line("system_calls", self.calls.total());
+        line("lost_exchanges", self.lost_exchanges);
     }
 }
 

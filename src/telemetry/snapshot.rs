@@ -10,7 +10,7 @@ use crate::size_class::SizeClass;
 use crate::slab::page_map::Tenant;
 use crate::slab::shape::Shape;
 use crate::slab::space::SuperIndex;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, lost};
 use crate::units::{CpuId, MAX_NODES, PIECES, SUPERSLAB_BYTES};
 
 /// A snapshot of the whole allocator.
@@ -30,6 +30,8 @@ pub struct Stats {
     pub events: [u64; Event::COUNT],
     /// Calls into the kernel so far.
     pub calls: Calls,
+    /// How often a compare-exchange was lost to another thread and tried again, so far.
+    pub lost_exchanges: u64,
 }
 
 /// A snapshot of one node. All bytes are of blocks that live on it.
@@ -82,6 +84,7 @@ pub fn stats() -> Stats {
         mapping_bytes: 0,
         events: [0; Event::COUNT],
         calls: fault::calls(),
+        lost_exchanges: lost::so_far(),
     };
     if let Some(heap) = Heap::get() {
         stats.fill(heap);
