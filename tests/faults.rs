@@ -13,8 +13,8 @@ use numaslab::telemetry::Event;
 use numaslab::{NumaSlab, stats, trim};
 use std::alloc::Layout;
 use support::block::Block;
-use support::child::fork;
-use support::mode::before_start;
+use support::child::{fork, skip};
+use support::mode::{Mode, before_start};
 use support::rng::Rng;
 use support::threads;
 
@@ -223,5 +223,29 @@ fn a_running_heap_whose_kernel_refuses_everything_serves_what_it_has() {
         fault::clear();
         blocks.into_iter().chain(more).chain(many).for_each(|block| block.free(&HEAP));
         recovers();
+    });
+}
+
+#[test]
+fn a_thread_whose_cache_was_refused_gets_one_later() {
+    before_start(|mode| {
+        if mode == Mode::PerCpu {
+            return skip("caches are per CPU");
+        }
+        // Which of the first mappings is for threads' caches is not known here.
+        for nth in 1..40 {
+            let child = fork(|| {
+                fault::fail_nth(Call::Mmap, nth, Errno::ENOMEM);
+                for round in 0..400 {
+                    let sizes = [16, 100, 700, 3000].map(|size| size + 8 * (round % 8));
+                    let blocks = sizes.map(|size| Block::new(&HEAP, layout(size, 8), round as u64));
+                    blocks.into_iter().flatten().for_each(|block| block.free(&HEAP));
+                }
+                let stats = stats();
+                assert!(stats.sum(|node| node.region_bytes) > 0, "{nth}: no cache\n{stats}");
+                0
+            });
+            child.exits_with(&[0], format_args!("mapping {nth}"));
+        }
     });
 }

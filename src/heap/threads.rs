@@ -1,8 +1,8 @@
 //! Regions of threads in fallback mode, and what happens when a thread ends.
 //!
 //! Regions are made in chunks, kept on a tagged stack when their thread has ended, and never
-//! unmapped. A thread gets one at its first miss, and its exit hook empties it. If no region or no
-//! hook can be had, the thread works without a cache.
+//! unmapped. A thread gets one at its first miss, and its exit hook empties it. While no region can be had
+//! the thread works without a cache and asks again; without a hook it does so for ever.
 
 use super::Heap;
 use super::flush::left;
@@ -23,12 +23,17 @@ const CHUNK: usize = 64;
 /// Chunks at most: 65,536 threads at a time have a cache.
 const CHUNKS: usize = 1024;
 
+/// After the kernel has refused a chunk, it is asked again at each so many misses of threads without a region.
+const ASK_EVERY: u32 = 64;
+
 /// All threads' regions. Zeroed memory is valid.
 pub(crate) struct ThreadRegions {
     /// The chunks' memory. Each written once, by whoever makes the chunk.
     chunks: [AtomicPtr<u8>; CHUNKS],
     /// How many regions were ever handed out. Only grows.
     made: AtomicU32,
+    /// Misses since the kernel refused a chunk; 0 if it did not. Written by those who ask for one.
+    refused: AtomicU32,
     /// Regions without a thread.
     idle: TaggedStack,
     /// The links of `idle`. A region's link is written by whoever gives the region up.
@@ -47,6 +52,23 @@ impl ThreadRegions {
         // Relaxed: a statistic.
         self.made.load(Ordering::Relaxed).min((CHUNK * CHUNKS) as u32)
     }
+
+    /// Whether the kernel may be asked for a chunk.
+    fn may_ask(&self) -> bool {
+        // Relaxed: a hint.
+        self.refused.load(Ordering::Relaxed) == 0
+            || self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(ASK_EVERY)
+    }
+
+    /// Notes what the kernel said.
+    fn note<T, E>(&self, answer: Result<T, E>) -> Option<T> {
+        // Relaxed: a hint.
+        match &answer {
+            Ok(_) => self.refused.store(0, Ordering::Relaxed),
+            Err(_) => _ = self.refused.fetch_add(1, Ordering::Relaxed),
+        }
+        answer.ok()
+    }
 }
 
 impl Heap {
@@ -63,9 +85,11 @@ impl Heap {
         Some(busy.region())
     }
 
-    /// Gives the thread a region and arms its exit hook, or lets it do without for ever.
+    /// Gives the thread a region and arms its exit hook. Without a region the thread asks again at its next
+    /// miss; one whose hook can't be armed does without for ever.
     fn settle_in(&self, block: &ThreadBlock) -> Option<Region> {
-        if matches!(block.life(), Life::Settling | Life::Leaving) {
+        let before = block.life();
+        if matches!(before, Life::Settling | Life::Leaving) {
             return None;
         }
         // Arming may allocate: such a request, and a handler's, finds the thread settling.
@@ -88,7 +112,11 @@ impl Heap {
             (None, None) => {}
         }
         compiler_fence(Ordering::SeqCst);
-        block.set_life(if armed.is_some() { Life::Served } else { Life::Leaving });
+        block.set_life(match (armed, taken) {
+            (Some(_), _) => Life::Served,
+            (None, Some(_)) => Life::Leaving,
+            (None, None) => before,
+        });
         armed.map(|(_, region)| region)
     }
 
@@ -171,7 +199,8 @@ impl Heap {
         let chunk = self.shared.threads.chunks.get(index as usize / CHUNK)?;
         if self.region_start(index).is_none() {
             let bytes = CHUNK * Region::stride(&self.layout);
-            let memory = memory::map(bytes).ok()?;
+            let threads = &self.shared.threads;
+            let memory = threads.may_ask().then(|| threads.note(memory::map(bytes))).flatten()?;
             // SAFETY: a fresh mapping; the advice changes no contents.
             let _ = unsafe { memory::advise(memory, bytes, memory::Advice::NoHugePage) };
             // Release: pairs with the Acquire in `region_start`.
