@@ -3,6 +3,7 @@
 
 mod support;
 
+use numaslab::telemetry::Event;
 use numaslab::{NumaSlab, stats, trim};
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,6 +122,26 @@ fn a_child_has_threads_of_its_own_and_forks_again() {
                 0
             });
             grandchild.exits_with(&[0], "grandchild");
+        });
+    });
+}
+
+#[test]
+fn a_child_has_the_cache_of_every_cpu() {
+    in_both_modes(|| {
+        fork_amid_work(|_, inherited| {
+            inherited.into_iter().for_each(|block| block.free(&HEAP));
+            for cpu in threads::allowed_cpus() {
+                threads::pin(&[cpu]);
+                let work = || {
+                    let layout = Layout::from_size_align(100, 8).unwrap();
+                    (0..100).for_each(|_| Block::new(&HEAP, layout, 1).expect("memory").free(&HEAP));
+                };
+                work();
+                let before = stats().event(Event::Bypass);
+                work();
+                assert_eq!(stats().event(Event::Bypass), before, "CPU {cpu}\n{}", stats());
+            }
         });
     });
 }

@@ -10,7 +10,7 @@ use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 const SEARCH_EVERY: u32 = 64;
 
 /// How many misses pass between two looks at the clock.
-const CLOCK_EVERY: u32 = 32;
+const CLOCK_EVERY: u32 = 8;
 
 /// How many Large misses pass between two recounts.
 const RECOUNT_EVERY: u32 = 32;

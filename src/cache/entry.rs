@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | the unopened region | nobody has missed on the CPU yet | who misses there first, by exchange |
 //! | a region's base | the CPU works on that region | who wants to take it away, by exchange |
-//! | the empty region | the region is taken away; the CPU's operations miss | who took it, by a store |
+//! | the empty region | the region is taken away; the CPU's operations miss | who took it, by a store; in a forked child whoever finds that this thread is gone |
 //!
 //! # Protocol
 //! 1. Exchange the base for the empty region. Who succeeds is the only one who takes the region away.
@@ -50,6 +50,13 @@ impl Entry {
     pub(super) fn open(&self, unopened: *mut u8, base: *mut u8) {
         // Release: pairs with the Acquire in `in_use`. Relaxed on failure: nothing is read.
         let _ = self.base.compare_exchange(unopened, base, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Puts the region at `base` back, if it is taken away. For who knows that the one who took it is gone.
+    #[cfg(not(loom))]
+    pub(super) fn put_back(&self, empty: *mut u8, base: *mut u8) {
+        // Release: as in the drop of `TakenAway`. Relaxed on failure: nothing is read.
+        let _ = self.base.compare_exchange(empty, base, Ordering::Release, Ordering::Relaxed);
     }
 
     /// The entry as the critical sections take it.

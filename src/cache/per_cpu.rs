@@ -79,6 +79,13 @@ impl PerCpu {
         self.in_use(cpu)
     }
 
+    /// Puts the region of a CPU back, if it is taken away. For who knows that the one who took it is gone.
+    pub(crate) fn put_back(&self, cpu: CpuId) {
+        if let (Some(slot), Some(region)) = (self.slot(cpu), self.region(cpu)) {
+            slot.put_back(empty_region(), region.base());
+        }
+    }
+
     /// Whether nobody has missed on the CPU yet. Once that is false it stays so.
     pub(super) fn is_unopened(&self, cpu: CpuId) -> bool {
         self.slot(cpu).is_some_and(|slot| slot.in_use(empty_region()) == Some(unopened_region()))

@@ -12,14 +12,41 @@ use super::per_cpu::PerCpu;
 use super::region::Region;
 use crate::os::membarrier;
 use crate::pool::batch::{Batch, MAX_BATCH};
-use crate::rseq::empty_region;
+use crate::rseq::{empty_region, thread_block};
 use crate::size_class::SizeClass;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, compiler_fence};
 use crate::units::CpuId;
 
 /// A region that belongs to the caller until this is dropped, which puts it back.
 pub(crate) struct Revoked<'a> {
     taken: TakenAway<'a>,
+    /// Dropped after the region is back.
+    _revoking: Revoking,
+}
+
+/// While this lives the calling thread says that it takes regions away.
+struct Revoking;
+
+impl Revoking {
+    fn begin() -> Self {
+        let count = &thread_block::current().revokes;
+        count.set(count.get() + 1);
+        compiler_fence(Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Revoking {
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        let count = &thread_block::current().revokes;
+        count.set(count.get() - 1);
+    }
+}
+
+/// Whether the calling thread has a region taken away: this is a signal handler then.
+pub(crate) fn is_revoking() -> bool {
+    thread_block::current().revokes.get() != 0
 }
 
 /// Revokes the region of `cpu`. `None` if another thread has it, nobody has used it yet, or the kernel has no
@@ -28,9 +55,10 @@ pub(crate) fn revoke(all: &PerCpu, cpu: CpuId) -> Option<Revoked<'_>> {
     if all.is_unopened(cpu) {
         return None;
     }
+    let revoking = Revoking::begin();
     let fence = || membarrier::fence_rseq(Some(cpu)).is_ok();
     let taken = all.slot(cpu)?.take_away(empty_region(), fence)?;
-    Some(Revoked { taken })
+    Some(Revoked { taken, _revoking: revoking })
 }
 
 impl Revoked<'_> {

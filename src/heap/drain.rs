@@ -3,7 +3,6 @@
 
 use super::flush::left;
 use super::{CacheMode, Heap};
-use crate::cache::revoke::revoke;
 use crate::size_class::SizeClass;
 use crate::units::{CpuId, NodeId};
 
@@ -50,7 +49,7 @@ impl Heap {
     pub(crate) fn drain_cpu(&self, cpu: CpuId, drained: &mut Drained) {
         let Some(per_cpu) = &self.per_cpu else { return };
         let CacheMode::PerCpu { revocable: true, .. } = self.cache_mode else { return };
-        if let Some(revoked) = revoke(per_cpu, cpu) {
+        if let Some(revoked) = self.revoke(per_cpu, cpu) {
             let region = per_cpu.region(cpu);
             revoked.drain(&self.layout, |list, class, blocks| {
                 drained.blocks += blocks.len();

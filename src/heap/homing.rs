@@ -3,14 +3,14 @@
 //! An outbox that runs full sends its blocks home itself ([`super::flush`]). What is left in others is
 //! bounded by age: each miss now and then looks at the clock, and when the outboxes of its region have not
 //! been emptied for [`AGE_MS`], it empties them. Then it also looks at a few other CPUs, and empties the
-//! outboxes of those that have not missed for long: their regions are taken away for that moment. So
-//! while anybody misses, no block stays away from home for long.
+//! outboxes of those that have not missed for long: their regions are taken away for that moment, in
+//! processes where that has been done before (by `trim`, `send_home` or `maintain`). So while anybody misses,
+//! no block stays away from home for long.
 
 use super::drain::Drained;
 use super::{CacheMode, Heap};
 use crate::cache::control::{Control, Event};
 use crate::cache::region::Region;
-use crate::cache::revoke::revoke;
 use crate::cache::seat::Seat;
 use crate::os::{ErrnoGuard, clock, membarrier};
 use crate::pool::batch::Batch;
@@ -19,8 +19,8 @@ use crate::units::CpuId;
 
 /// How long the outboxes of a CPU that misses may keep their blocks, in milliseconds.
 const AGE_MS: u64 = 1000;
-/// Likewise for a CPU that does not: another one has to disturb it.
-const IDLE_AGE_MS: u64 = 2 * AGE_MS;
+/// Likewise for a CPU that hardly misses: another one has to disturb it, by a system call.
+const IDLE_AGE_MS: u64 = 10 * AGE_MS;
 /// How many other CPUs are looked at each time.
 const NEIGHBOURS: usize = 16;
 
@@ -85,7 +85,7 @@ impl Heap {
         if outboxes.map(|(list, _)| region.count(&self.layout, list)).all(|count| count == 0) {
             return;
         }
-        let Some(revoked) = self.per_cpu.as_ref().and_then(|all| revoke(all, cpu)) else { return };
+        let Some(revoked) = self.per_cpu.as_ref().and_then(|all| self.revoke(all, cpu)) else { return };
         revoked.take_outboxes(&self.layout, |class, blocks| {
             drained.blocks += blocks.len();
             // The region is ours, so nobody else adds to its counters.

@@ -11,12 +11,14 @@
 //! | [`homing`] | blocks of other nodes go home for their age |
 //! | [`resize`] | `realloc` |
 //! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
+//! | [`forks`] | what a forked child puts right |
 //! | [`drain`], [`maintain`] | giving back what the caches hold, at once or by and by |
 //! | [`corruption`] | the last words |
 
 pub(crate) mod corruption;
 pub(crate) mod drain;
 pub(crate) mod flush;
+pub(crate) mod forks;
 pub(crate) mod homing;
 pub(crate) mod huge;
 pub(crate) mod large;
@@ -106,6 +108,7 @@ pub(crate) struct Heap {
     pub(crate) settings: Settings,
     pub(crate) exit: Option<ThreadExit>,
     pub(crate) shared: &'static Shared,
+    pub(crate) fork_mark: forks::ForkMark,
 }
 
 /// What threads share beside the pools. Zeroed memory is valid; lies behind the heap.

@@ -38,7 +38,10 @@ impl Heap {
             // SAFETY: the table has a region for each possible CPU and entries for -1 and -2, for ever;
             // the area is from `rseq::area`.
             Some((all, region)) => Seat::Cpu(unsafe { CpuSeat::new(region, all.table(), self.area) }),
-            None => Seat::Bare(self.node_of_cpu(cpu)),
+            None => {
+                self.put_back_regions();
+                Seat::Bare(self.node_of_cpu(cpu))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! same moment, the loser unmaps its own and uses the other. Nothing is touched that a fork, a signal
 //! or a killed thread could leave half done.
 
+use super::forks::ForkMark;
 use super::threads;
 use super::{CacheMode, HEAP, Heap, PlacementMode, Shared, WhyPerThread};
 use crate::cache::gate;
@@ -103,7 +104,9 @@ struct HeapMemory {
     shared: Shared,
 }
 
-const HEAP_BYTES: usize = size_of::<HeapMemory>().next_multiple_of(PAGE_BYTES);
+/// Behind it lies the page of the [`ForkMark`].
+const MARK_AT: usize = size_of::<HeapMemory>().next_multiple_of(PAGE_BYTES);
+const HEAP_BYTES: usize = MARK_AT + PAGE_BYTES;
 
 /// The heap: built now, or by another thread meanwhile; `None` if the kernel gives no memory for it.
 #[cold]
@@ -114,7 +117,9 @@ pub(crate) fn start(config: &Config) -> Option<&'static Heap> {
     // SAFETY: large enough, aligned, zeroed, which is a valid `Shared`; for ever once published, and
     // if it is not, the reference dies with the heap that holds it.
     let shared: &'static Shared = unsafe { &(*memory.as_ptr()).shared };
-    match build(config, shared) {
+    // SAFETY: the last page of the mapping.
+    let fork_mark = unsafe { ForkMark::new(memory.cast::<u8>().add(MARK_AT)) };
+    match build(config, shared, fork_mark) {
         Ok(heap) => {
             // SAFETY: the mapping is nobody else's; the two fields do not overlap.
             let place = unsafe { (*memory.as_ptr()).heap.write(heap) };
@@ -162,11 +167,11 @@ pub(super) fn open_gate(heap: &Heap) {
     }
 }
 
-fn build(config: Config, shared: &'static Shared) -> Result<Heap> {
+fn build(config: Config, shared: &'static Shared, fork_mark: ForkMark) -> Result<Heap> {
     let topology = topology()?;
     let nodes = if config.numa() == NumaMode::Off { 1 } else { topology.node_count().min(MAX_NODES) };
     let space = Space::reserve(nodes, node_bytes(&config, topology))?;
-    match build_in(config, shared, topology, nodes, space) {
+    match build_in(config, shared, fork_mark, topology, nodes, space) {
         Ok(heap) => Ok(heap),
         Err((space, error)) => {
             // SAFETY: nobody has seen it.
@@ -192,6 +197,7 @@ fn topology() -> Result<&'static Topology> {
 fn build_in(
     config: Config,
     shared: &'static Shared,
+    fork_mark: ForkMark,
     topology: &'static Topology,
     nodes: usize,
     space: Space,
@@ -254,6 +260,7 @@ fn build_in(
         },
         exit: ThreadExit::create(threads::on_exit).ok(),
         shared,
+        fork_mark,
     })
 }
 

@@ -31,7 +31,8 @@ pub(crate) struct ThreadBlock {
     /// The node that the thread prefers to that of its CPU, plus one; 0 if it prefers none. Written by the
     /// thread alone.
     prefers: Cell<u32>,
-    reserved: u32,
+    /// How many regions of CPUs the thread has taken away at this moment. Written by the thread alone.
+    pub(crate) revokes: Cell<u32>,
 }
 
 /// The kernel's `struct rseq` in its first form: 32 bytes, 32-byte aligned.

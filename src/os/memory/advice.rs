@@ -27,6 +27,8 @@ pub enum Advice {
     DontFork,
     /// A forked child inherits the range (undoes [`DontFork`](Self::DontFork)).
     DoFork,
+    /// A forked child finds the range zeroed (Linux 4.14).
+    WipeOnFork,
     /// A core dump leaves the range out.
     DontDump,
     /// A core dump includes the range (undoes [`DontDump`](Self::DontDump)).
@@ -44,6 +46,7 @@ impl Advice {
             Self::Collapse => 25,
             Self::DontFork => libc::MADV_DONTFORK,
             Self::DoFork => libc::MADV_DOFORK,
+            Self::WipeOnFork => libc::MADV_WIPEONFORK,
             Self::DontDump => libc::MADV_DONTDUMP,
             Self::DoDump => libc::MADV_DODUMP,
         }
