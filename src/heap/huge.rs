@@ -25,6 +25,7 @@ impl Heap {
     #[inline(never)]
     pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> *mut u8 {
         let Some(len) = superslabs(size) else { return ptr::null_mut() };
+        let _errno = ErrnoGuard::new();
         if let Some(block) = self.place_huge_somewhere(size, align) {
             return block.as_ptr();
         }

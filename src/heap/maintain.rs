@@ -119,11 +119,13 @@ impl Heap {
         }
     }
 
-    /// A number that stands for the content and the misses of a region; `None` if nothing is in it.
+    /// A number that stands for the content and the misses of a region; `None` if nothing is in it, and its
+    /// CPU holds no slab.
     fn state_of(&self, region: Region) -> Option<u64> {
         let events = &region.control().events;
         let misses = events.of(Event::PopMiss).wrapping_add(events.of(Event::PushMiss));
-        let mut blocks = 0;
+        let mut blocks =
+            SizeClass::all().filter(|class| region.control().held[class.index()].is_there()).count();
         let state = self.layout.lists().fold(misses, |state, (list, _)| {
             let count = region.count(&self.layout, list);
             blocks += count;

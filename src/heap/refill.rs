@@ -49,6 +49,10 @@ impl Heap {
         let mut batch = Batch::new();
         let _errno = ErrnoGuard::new();
         let mut found = self.find_blocks(&seat, class, demand.batch(), &mut batch);
+        if found == Event::RefillFailed && self.nodes > 1 {
+            // The others may have had nothing at a moment when the kernel was not asked.
+            found = self.find_blocks(&seat, class, 1, &mut batch);
+        }
         if found == Event::RefillFailed {
             self.reclaim();
             found = self.find_blocks(&seat, class, 1, &mut batch);
@@ -91,7 +95,7 @@ impl Heap {
                 continue;
             }
             match self.take_one(node, class, batch) {
-                Some(stage) if node == here => return refilled_from(stage),
+                Some(stage) if node == here || node == own => return refilled_from(stage),
                 Some(_) => {
                     self.pool(own).took_elsewhere(class.bytes());
                     return Event::RefillSteal;

@@ -6,8 +6,8 @@
 
 use super::{Heap, allocate, release};
 use crate::config::Config;
-use crate::os::Errno;
 use crate::os::memory::{self, Advice};
+use crate::os::{Errno, ErrnoGuard};
 use crate::pool::range::Run;
 use crate::size_class::{MID_MAX, SizeClass};
 use crate::sync::Ordering;
@@ -75,6 +75,7 @@ impl Heap {
     /// Resizes a Huge block without copying: in place, or by moving its pages. `None` if that can't be
     /// done.
     fn resize_huge(&self, block: *mut u8, size: Resize) -> Option<*mut u8> {
+        let _errno = ErrnoGuard::new();
         let node = self.space.node_of(block.addr())?;
         let units = |bytes: usize| bytes.max(1).div_ceil(SUPERSLAB_BYTES);
         let (old, new) = (self.huge_run(node, block, units(size.old))?, units(size.new));
@@ -139,7 +140,7 @@ impl Heap {
 
     fn shrink_in_place(&self, node: NodeId, old: Run, size: Resize) {
         let pool = self.pool(node);
-        let new = size.new.div_ceil(SUPERSLAB_BYTES);
+        let new = size.new.max(1).div_ceil(SUPERSLAB_BYTES);
         if new < old.len {
             self.space.superslab(pool.superslab(old.start)).set_huge(new);
             self.discard_huge(&pool, Run { start: old.start + new, len: old.len - new });

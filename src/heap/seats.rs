@@ -5,7 +5,7 @@ use crate::cache::control::Event;
 use crate::cache::gate;
 use crate::cache::per_cpu::PerCpu;
 use crate::cache::seat::{CpuSeat, Seat};
-use crate::os::cpu;
+use crate::os::{ErrnoGuard, cpu};
 use crate::rseq::area::{self, Owner};
 use crate::rseq::thread_block::{self, Life};
 use crate::sync::{Ordering, compiler_fence};
@@ -55,6 +55,7 @@ impl Heap {
         if block.life() != Life::Unknown {
             return None;
         }
+        let _errno = ErrnoGuard::new();
         // Arming may allocate: such a request, and a handler's, finds the thread settling. A handler that
         // gave it a region now would lose the region when this arms the hook anew.
         block.set_life(Life::Settling);
@@ -84,6 +85,7 @@ impl Heap {
         if let Some(node) = thread_block::current().preference() {
             return node;
         }
+        let _errno = ErrnoGuard::new();
         cpu::current_cpu().map_or(NodeId::ZERO, |cpu| self.node_of_cpu(cpu))
     }
 

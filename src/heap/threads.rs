@@ -9,7 +9,7 @@ use super::flush::left;
 use crate::cache::per_thread::{Busy, Stay};
 use crate::cache::region::Region;
 use crate::cache::revoke::empty_all;
-use crate::os::memory;
+use crate::os::{ErrnoGuard, memory};
 use crate::rseq::area;
 use crate::rseq::thread_block::{self, Life, ThreadBlock};
 use crate::size_class::SizeClass;
@@ -92,6 +92,7 @@ impl Heap {
         if matches!(before, Life::Settling | Life::Leaving) {
             return None;
         }
+        let _errno = ErrnoGuard::new();
         // Arming may allocate: such a request, and a handler's, finds the thread settling.
         block.set_life(Life::Settling);
         compiler_fence(Ordering::SeqCst);

@@ -33,6 +33,8 @@ type CpuMask = [u64; MAX_CPUS / 64];
 #[derive(Debug)]
 pub struct Visit {
     before: CpuMask,
+    /// What the kernel made of the wish.
+    meanwhile: CpuMask,
     /// How many bytes of it the kernel has filled.
     len: usize,
 }
@@ -51,13 +53,20 @@ impl Visit {
         }
         let mut before: CpuMask = [0; MAX_CPUS / 64];
         let len = affinity(&mut before)?;
-        let visit = Self { before, len };
-        set_affinity(&wanted, size_of_val(&wanted)).map(|()| visit)
+        set_affinity(&wanted, size_of_val(&wanted))?;
+        let mut meanwhile: CpuMask = [0; MAX_CPUS / 64];
+        let _ = affinity(&mut meanwhile);
+        Ok(Self { before, meanwhile, len })
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        let mut now: CpuMask = [0; MAX_CPUS / 64];
+        if affinity(&mut now).is_ok() && now != self.meanwhile {
+            // Another thread has pinned this one since: that holds.
+            return;
+        }
         // If it fails, none of those CPUs is allowed any more: the thread may as well stay.
         let _ = set_affinity(&self.before, self.len);
     }

@@ -56,7 +56,12 @@ pub fn fence_rseq(cpu: Option<CpuId>) -> Result<()> {
             register_rseq()?;
             fence(cpu)
         }
-        result => result,
+        Ok(()) => {
+            // Somebody else may have registered the process. Relaxed: a hint.
+            REGISTERED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -52,15 +52,16 @@ impl Pool<'_> {
         // Relaxed: statistics.
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
-        if self.settings.prefault {
+        if self.settings.touch_on_carve {
+            // The first touch may back all of it, by a huge page; while it is nobody else's, a wrong one
+            // can be dropped.
+            let bytes = if self.settings.prefault { SUPERSLAB_BYTES } else { PAGE_BYTES };
+            self.touch_first(self.space.superslab_address(superslab), bytes, SUPERSLAB_BYTES);
+        } else if self.settings.prefault {
             let at = self.space.pointer(self.space.superslab_address(superslab));
             // SAFETY: just claimed and committed, so nobody uses it. Failing means that the pages come with
             // their first touch.
             let _ = unsafe { memory::populate(at, SUPERSLAB_BYTES) };
-        } else if self.settings.touch_on_carve {
-            // The first touch may back all of it, by a huge page; while it is nobody else's, a wrong one
-            // can be dropped.
-            self.touch_first(self.space.superslab_address(superslab), PAGE_BYTES, SUPERSLAB_BYTES);
         }
         Some(superslab)
     }

@@ -85,8 +85,10 @@ impl Pool<'_> {
         let (mut keeps, mut goes, mut kept) = (Queue::default(), Queue::default(), 0);
         let mut chain = list.take_all();
         while let Some(index) = chain.next(&links) {
-            let age_ms = now_ms.wrapping_sub(self.space.superslab(SuperIndex(index)).freed_ms());
-            let stays = kept < reserve || (kept < bounds.superslabs && age_ms < bounds.age_ms);
+            // What has become free since this pass began is younger than nothing.
+            let age_ms = now_ms.wrapping_sub(self.space.superslab(SuperIndex(index)).freed_ms()) as i32;
+            let stays =
+                kept < reserve || (kept < bounds.superslabs && age_ms.max(0).unsigned_abs() < bounds.age_ms);
             if stays || *left == 0 {
                 keeps.add(&links, index);
                 kept += 1;

@@ -27,6 +27,8 @@ macro_rules! section {
             "2: adrp {tmp}, 90b\n",
             "add {tmp}, {tmp}, :lo12:90b\n",
             "str {tmp}, [{area}, #8]\n",
+            // Directly behind the store: a thread that the kernel finds outside the section is disarmed.
+            "91:\n",
             $($body, "\n",)+
         )
     };
@@ -48,7 +50,7 @@ pub(super) unsafe fn pop(regions: Regions, area: Area, index: usize) -> *mut u8 
     unsafe {
         asm!(
             section!(
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "add {header}, {tmp}, {index}, lsl #2",
                 "ldrh {len:w}, [{header}]",
@@ -80,7 +82,7 @@ pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
     unsafe {
         asm!(
             section!(
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "add {header}, {tmp}, {index}, lsl #2",
                 "ldrh {len:w}, [{header}]",
@@ -121,7 +123,7 @@ pub(super) unsafe fn push_homed(
     unsafe {
         asm!(
             section!(
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "ldr {header}, [{tmp}, #-16]",
                 "eor {header}, {header}, {home}",
@@ -167,7 +169,7 @@ pub(super) unsafe fn pop_batch(
         asm!(
             section!(
                 "mov {i}, xzr",
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "add {header}, {tmp}, {index}, lsl #2",
                 "ldrh {len:w}, [{header}]",
@@ -218,7 +220,7 @@ pub(super) unsafe fn push_batch(
         asm!(
             section!(
                 "mov {i}, xzr",
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "cmp {tmp}, {region}",
                 "b.ne 92f",
@@ -272,7 +274,7 @@ pub(super) unsafe fn exchange_header(
         asm!(
             section!(
                 "mov {done}, xzr",
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "cmp {tmp}, {region}",
                 "b.ne 92f",
@@ -307,7 +309,7 @@ pub(super) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *m
         asm!(
             section!(
                 "mov {done}, xzr",
-                "91: ldrsw {tmp}, [{area}, #4]",
+                "ldrsw {tmp}, [{area}, #4]",
                 "ldr {tmp}, [{regions}, {tmp}, lsl #3]",
                 "cmp {tmp}, {region}",
                 "b.ne 92f",

@@ -152,3 +152,56 @@ fn blocks_survive_threads_that_change_their_cpu() {
         }
     });
 }
+
+/// A descriptor as the kernel reads it, rseq(2).
+#[repr(C, align(32))]
+struct Descriptor {
+    version: u32,
+    flags: u32,
+    start: usize,
+    length: usize,
+    abort: usize,
+}
+
+unsafe extern "C" {
+    #[link_name = "__start___rseq_cs"]
+    static FIRST: Descriptor;
+    #[link_name = "__stop___rseq_cs"]
+    static END: Descriptor;
+}
+
+/// Whether the instruction that ends at `start` stores a register 8 bytes into the rseq area.
+///
+/// # Safety
+/// There is code before `start`.
+unsafe fn follows_the_arming(start: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    let before: [u8; 6] = unsafe { start.sub(6).cast::<[u8; 6]>().read() };
+    if cfg!(target_arch = "x86_64") {
+        // mov fs:[reg + 8], reg: segment prefix, REX, opcode, ModRM, maybe SIB, displacement.
+        let [a, b, c, d, _, displacement] = before;
+        let code = if a == 0x64 { [b & 0xf8, c] } else { [c & 0xf8, d] };
+        (a == 0x64 || b == 0x64) && code == [0x48, 0x89] && displacement == 8
+    } else {
+        // str reg, [reg, #8]
+        let [_, _, code @ ..] = before;
+        u32::from_le_bytes(code) & 0xffff_fc00 == 0xf900_0400
+    }
+}
+
+#[test]
+fn each_section_starts_right_behind_the_store_that_arms_it() {
+    // SAFETY: the linker puts these around the descriptors of the program, of which there are some.
+    let all = unsafe {
+        let (first, end) = (&raw const FIRST, &raw const END);
+        core::slice::from_raw_parts(first, end.offset_from_unsigned(first))
+    };
+    assert!(!all.is_empty());
+    for section in all {
+        let start = core::ptr::with_exposed_provenance::<u8>(section.start);
+        // SAFETY: sections are in the middle of functions.
+        assert!(unsafe { follows_the_arming(start) }, "a thread that is preempted between them is disarmed");
+        assert_eq!((section.version, section.flags), (0, 0));
+        assert!(section.length > 0 && section.abort != 0);
+    }
+}

@@ -15,7 +15,7 @@ use core::arch::asm;
 pub(super) const SIGNATURE: u32 = 0x5305_3053;
 
 /// Opens a section: emits its descriptor and arms it. START is label 91, the end label 92, ABORT
-/// label 93; label 2 is where an aborted attempt begins anew. `$reset` runs on each attempt.
+/// label 93; label 2 is where an aborted attempt begins anew.
 macro_rules! section {
     ($($body:literal),+ $(,)?) => {
         concat!(
@@ -33,6 +33,8 @@ macro_rules! section {
             ".popsection\n",
             "2: lea {tmp}, [rip + 90b]\n",
             "mov qword ptr fs:[{area} + 8], {tmp}\n",
+            // Directly behind the store: a thread that the kernel finds outside the section is disarmed.
+            "91:\n",
             $($body, "\n",)+
         )
     };
@@ -55,7 +57,7 @@ pub(super) unsafe fn pop(regions: Regions, area: Area, index: usize) -> *mut u8 
     unsafe {
         asm!(
             section!(
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
                 "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
                 "mov {block}, qword ptr [{tmp} + {len} * 8 - 8]",
@@ -93,7 +95,7 @@ pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
     unsafe {
         asm!(
             section!(
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
                 "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
                 "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
@@ -138,7 +140,7 @@ pub(super) unsafe fn push_homed(
     unsafe {
         asm!(
             section!(
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
                 "mov {index}, qword ptr [{tmp} - 16]",
                 "xor {index}, {home}",
@@ -190,7 +192,7 @@ pub(super) unsafe fn pop_batch(
         asm!(
             section!(
                 "xor {i:e}, {i:e}",
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
                 "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
                 "94: cmp {i}, {want}",
@@ -248,7 +250,7 @@ pub(super) unsafe fn push_batch(
         asm!(
             section!(
                 "xor {i:e}, {i:e}",
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
                 "jne 92f",
                 "movzx {len:e}, word ptr [{region} + {index} * 4]",
@@ -304,7 +306,7 @@ pub(super) unsafe fn exchange_header(
         asm!(
             section!(
                 "xor {done:e}, {done:e}",
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
                 "jne 92f",
                 "cmp dword ptr [{region} + {index} * 4], {old:e}",
@@ -344,7 +346,7 @@ pub(super) unsafe fn add(regions: Regions, area: Area, region: *mut u8, word: *m
         asm!(
             section!(
                 "xor {done:e}, {done:e}",
-                "91: movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
                 "cmp {region}, qword ptr [{regions} + {tmp} * 8]",
                 "jne 92f",
                 "mov {done:e}, 1",

@@ -12,6 +12,12 @@ use crate::sync::{AtomicU32, Ordering};
 pub(crate) struct HeldSlab(AtomicU32);
 
 impl HeldSlab {
+    /// Whether there was a slab a moment ago.
+    pub(crate) fn is_there(&self) -> bool {
+        // Relaxed: a hint.
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Takes the slab out; the caller owns it then.
     #[inline]
     pub(crate) fn take(&self) -> Option<u32> {
