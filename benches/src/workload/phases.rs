@@ -66,7 +66,7 @@ pub struct PhasesArgs {
     quick: bool,
 
     /// Ranges of block sizes in bytes, KiB or MiB
-    #[arg(long = "sizes", value_name = "MIN-MAX", value_delimiter = ',', default_values = ["16-1024", "1KiB-32KiB"])]
+    #[arg(long = "sizes", value_name = "MIN-MAX", value_delimiter = ',', default_values = ["16-1024", "1KiB-32KiB", "64KiB-1MiB"])]
     ranges: Vec<SizeRange>,
 
     /// Threads
