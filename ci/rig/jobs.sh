@@ -35,10 +35,6 @@ job numaslab-numa machine shapes,versions,arm plain 120
 
 job numaslab lib shapes,versions,arm plain,fallback 300
 job numaslab lib versions own-rseq 300
-# The ordinary tests of the allocator, on a machine with several nodes.
-for target in corruption faults fork global_allocator large limits maintenance model modes signals stress; do
-  job numaslab $target n4 plain,fallback 600
-done
 # Tests of the allocator that are about nodes: where pages lie on every shape of machine, the rest where it may
 # differ. They take a minute or more in a machine, so not all of them run everywhere.
 job numaslab numa_placement shapes plain 300

@@ -1,10 +1,14 @@
 //! tokio runtimes whose workers stay where the plan says.
 
-use std::sync::{Arc, Barrier};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use numaslab_numa::hooks::tokio_runtime;
 use numaslab_numa::{CpuSet, Error, Placement, Plan, Topology};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
 
 use crate::kernel;
 
@@ -12,26 +16,34 @@ fn plan(placement: Placement) -> Plan {
     placement.plan(&Topology::discover().unwrap()).unwrap()
 }
 
-/// The masks of all workers: as many tasks as workers, none of which ends before all have begun.
+/// The masks of all workers: tasks run, and are put back, until each worker has run one. None waits for
+/// another: tokio promises no second worker to tasks that block the first.
 fn masks(runtime: &Runtime, workers: usize) -> Vec<CpuSet> {
-    let barrier = Arc::new(Barrier::new(workers));
-    let tasks: Vec<_> = (0..workers)
+    let seen = Arc::new(Mutex::new(HashMap::new()));
+    let tasks: Vec<_> = (0..2 * workers)
         .map(|_| {
-            let barrier = Arc::clone(&barrier);
+            let seen = Arc::clone(&seen);
             runtime.spawn(async move {
-                barrier.wait();
-                kernel::mask()
+                loop {
+                    seen.lock().unwrap().insert(thread::current().id(), kernel::mask());
+                    if seen.lock().unwrap().len() == workers {
+                        return;
+                    }
+                    // Long enough for another worker to wake up and take a task over.
+                    thread::sleep(Duration::from_millis(1));
+                    yield_now().await;
+                }
             })
         })
         .collect();
     runtime.block_on(async {
-        let mut masks = Vec::new();
         for task in tasks {
-            masks.push(task.await.unwrap());
+            task.await.unwrap();
         }
-        masks.sort();
-        masks
-    })
+    });
+    let mut masks: Vec<_> = seen.lock().unwrap().drain().map(|(_, mask)| mask).collect();
+    masks.sort();
+    masks
 }
 
 #[test]
