@@ -282,16 +282,7 @@ fn trust(
     if config.rseq() == RseqMode::Off {
         return Err(WhyPerThread::Configured);
     }
-    let was_registered = area::cpu_id(area).is_some();
-    if owner == Owner::Numaslab && area::register_own().is_err() {
-        return Err(WhyPerThread::Rseq(self_test::Distrust::NotRegistered));
-    }
-    let tested = self_test::run(area);
-    if !was_registered {
-        // Registered for good at its first miss, as all threads are, with an exit hook.
-        area::unregister_own();
-    }
-    tested.map_err(WhyPerThread::Rseq)?;
+    self_test::probe(area, owner).map_err(WhyPerThread::Rseq)?;
     let revocable = membarrier::has_fence_rseq() == Ok(true);
     // Most often there is but one thread yet. Elsewhere the first revocation registers the process.
     if revocable && thread::is_main() {

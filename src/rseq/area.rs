@@ -27,15 +27,26 @@ pub(crate) enum Owner {
 
 /// The area of the C library if it registers one, else this crate's own.
 pub(crate) fn find() -> (Area, Owner) {
-    let (offset, size) = arch::libc_symbols();
-    if !offset.is_null() && !size.is_null() {
-        // SAFETY: both are constant variables of the C library, found by their symbols.
-        let (offset, size) = unsafe { (*offset, *size) };
-        if size != 0 {
-            return (Area(offset), Owner::Libc);
-        }
+    match libc_area() {
+        Some((offset, size)) if size != 0 => (Area(offset), Owner::Libc),
+        _ => (own(), Owner::Numaslab),
     }
-    (own(), Owner::Numaslab)
+}
+
+/// Bytes of its area that the C library uses (`__rseq_size`), 0 if it registers none (its tunable, or the
+/// kernel, refuses); `None` if it knows nothing of areas (before glibc 2.35; musl).
+pub(crate) fn libc_bytes() -> Option<u32> {
+    libc_area().map(|(_, size)| size)
+}
+
+/// The offset and the size that the C library publishes.
+fn libc_area() -> Option<(isize, u32)> {
+    let (offset, size) = arch::libc_symbols();
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: both are constant variables of the C library, found by their symbols.
+    Some(unsafe { (*offset, *size) })
 }
 
 /// This crate's own area, in every thread's block. As long as it is not registered, `cpu_id` in it is

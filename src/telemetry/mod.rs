@@ -10,6 +10,7 @@
 mod display;
 mod machine;
 mod residence;
+mod sequences;
 mod snapshot;
 mod strays;
 
@@ -18,6 +19,7 @@ pub use crate::heap::{CacheMode, Distrust, PlacementMode, WhyPerThread};
 pub use crate::os::fault::{Call, Calls};
 pub use machine::{Machine, machine};
 pub use residence::{Pages, Purpose, Residence, residence};
+pub use sequences::{Sequences, sequences};
 pub use snapshot::{NodeStats, Stats, stats};
 pub use strays::{Strays, strays};
 
