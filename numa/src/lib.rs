@@ -53,7 +53,7 @@ pub use affinity::{Pinned, pin_current, pin_current_to, pin_current_to_node};
 pub use error::{Error, Result};
 pub use id::{CpuId, Id, NodeId, PackageId};
 pub use id_set::{CpuSet, IdSet, NodeSet, ParseIdSetError};
-pub use limits::CpuQuota;
+pub use limits::{ControlGroup, CpuQuota};
 pub use placement::{Placement, Plan, Slot};
 pub use pool::WorkerPool;
 pub use topology::Topology;

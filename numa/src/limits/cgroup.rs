@@ -3,52 +3,27 @@
 //! Version 2 keeps it in `cpu.max` ("MAX PERIOD" in microseconds, or "max"), version 1 in
 //! `cpu.cfs_quota_us` (-1 for none) and `cpu.cfs_period_us` (kernel documents
 //! `admin-guide/cgroup-v2.rst` and `scheduler/sched-bwc.rst`). A limit of any ancestor holds too,
-//! so the smallest share on the way up counts. Both versions may be mounted side by side.
+//! so the smallest share on the way up counts.
 
 use std::num::NonZero;
 use std::path::Path;
 
-use super::mounts::{self, Mount};
+use super::group::ControlGroup;
 use super::quota::CpuQuota;
 use crate::error::Result;
 use crate::tree::Tree;
 
 /// The smallest quota that holds for the calling process; `None` if nothing limits it.
 pub(super) fn quota(tree: &Tree) -> Result<Option<CpuQuota>> {
-    let Some(groups) = tree.text_if_any("proc/self/cgroup")? else { return Ok(None) };
-    let Some(table) = tree.text_if_any("proc/self/mountinfo")? else { return Ok(None) };
-    let mounts = mounts::parse(&table);
     let mut smallest = None;
-    for group in groups.lines() {
-        smallest = quota_of_group(tree, &mounts, group)?.into_iter().chain(smallest).min();
+    for group in ControlGroup::read(tree)?.iter().filter(|group| group.may_control("cpu")) {
+        for directory in group.directories() {
+            let found =
+                if group.version() == 2 { quota_v2(tree, directory) } else { quota_v1(tree, directory) };
+            smallest = found?.into_iter().chain(smallest).min();
+        }
     }
     Ok(smallest)
-}
-
-/// The quota behind one line of `/proc/self/cgroup`: `ID:CONTROLLERS:PATH`, version 2 without
-/// controllers.
-fn quota_of_group(tree: &Tree, mounts: &[Mount], group: &str) -> Result<Option<CpuQuota>> {
-    let mut fields = group.splitn(3, ':').skip(1);
-    let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Ok(None) };
-    if controllers.is_empty() {
-        smallest(mounts.iter().find(|m| m.is_v2()), path, |directory| quota_v2(tree, directory))
-    } else if controllers.split(',').any(|c| c == "cpu") {
-        smallest(mounts.iter().find(|m| m.is_v1_of("cpu")), path, |directory| quota_v1(tree, directory))
-    } else {
-        Ok(None)
-    }
-}
-
-fn smallest(
-    mount: Option<&Mount>,
-    path: &str,
-    read: impl Fn(&Path) -> Result<Option<CpuQuota>>,
-) -> Result<Option<CpuQuota>> {
-    let mut found = None;
-    for directory in mount.into_iter().flat_map(|m| m.directories(path)) {
-        found = read(&directory)?.into_iter().chain(found).min();
-    }
-    Ok(found)
 }
 
 fn quota_v2(tree: &Tree, directory: &Path) -> Result<Option<CpuQuota>> {

@@ -3,9 +3,10 @@
 //! The masks come from `/proc/thread-self/status` (`proc_pid_status(5)`), in which the kernel has
 //! already combined the affinity mask with the cpuset, and which has no size limit and is not
 //! refused by container seccomp filters as `get_mempolicy` is. The quota comes from the cgroup
-//! ([`cgroup`]). Neighbours: [`crate::tree`] below, [`crate::topology`] above.
+//! ([`cgroup`]), whose other files [`ControlGroup`] reads. Neighbours: [`crate::tree`] below, [`crate::topology`] above.
 
 mod cgroup;
+mod group;
 mod mounts;
 mod quota;
 
@@ -13,6 +14,7 @@ use crate::error::Result;
 use crate::id_set::{CpuSet, IdSet, NodeSet};
 use crate::tree::Tree;
 
+pub use group::ControlGroup;
 pub use quota::CpuQuota;
 
 /// The limits of one thread of a process, as they were when they were read.
