@@ -83,6 +83,27 @@ impl<A: Contestant> Block<A> {
         Self { ptr, size, heap: PhantomData }
     }
 
+    /// Allocates a block that reads as zero, and touches nothing of it.
+    #[inline(always)]
+    pub fn take_zeroed(heap: A, size: BlockSize) -> Self {
+        // SAFETY: the layout's size is not zero, as no `BlockSize` is.
+        let ptr = unsafe { heap.alloc_zeroed(layout(size)) };
+        // LLVM could drop a block that nobody looks at.
+        let Some(ptr) = NonNull::new(std::hint::black_box(ptr)) else { out_of_memory(size) };
+        Self { ptr, size, heap: PhantomData }
+    }
+
+    /// Reads a byte in every page that the block has a part of, and ends the child if one is not zero.
+    #[inline(always)]
+    pub fn check_zero(&self) {
+        let mut all = 0;
+        for at in (0..self.size.bytes()).step_by(PAGE).chain([self.size.bytes() - 1]) {
+            // SAFETY: `at` is below the size of the block, all of which `alloc_zeroed` has initialised.
+            all |= unsafe { self.ptr.as_ptr().add(at).read_volatile() };
+        }
+        assert_eq!(all, 0, "a block from alloc_zeroed is not zero");
+    }
+
     /// Gives the block back.
     #[inline(always)]
     pub fn give_back(self, heap: A) {
@@ -112,10 +133,10 @@ impl<A: Contestant> Block<A> {
         }
     }
 
-    /// Writes a byte in every page that the block has a part of, as a program does that uses all of it.
+    /// Writes a byte in every 4 KiB of the block, as a program does that uses all of it. (The last byte, should
+    /// it lie in a page of its own, was written by `take`.)
     #[inline(always)]
     pub fn use_all(&mut self) {
-        // `take` has written the last byte, and so the last page.
         for at in (0..self.size.bytes()).step_by(PAGE) {
             // SAFETY: `at` is below the size of the block, which is borrowed mutably.
             unsafe { self.ptr.as_ptr().add(at).write_volatile(3) };

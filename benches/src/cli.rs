@@ -13,7 +13,8 @@ use crate::{
     report::Report,
     workload::{
         BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
-        MixedArgs, PairArgs, PhasesArgs, SoakArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
+        MixedArgs, PairArgs, PhasesArgs, PushArgs, SoakArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
+        ZeroedArgs,
     },
 };
 
@@ -58,6 +59,10 @@ enum Experiment {
     Latency(LatencyArgs),
     /// A heap that grows, falls to a tenth, idles and grows again: memory over time
     Phases(PhasesArgs),
+    /// A vector grown by push to 1 GiB: time, and bytes copied
+    Push(PushArgs),
+    /// Blocks that must read as zero, 1 KiB to 64 MiB, fresh and recycled
+    Zeroed(ZeroedArgs),
     /// The same load for minutes: whether speed and memory stay as they are (one round by default)
     Soak(SoakArgs),
     /// System calls by kind per 100 million operations, counted by tracing
@@ -82,6 +87,8 @@ impl Experiment {
             Self::Startup(_) => "startup",
             Self::Latency(_) => "latency",
             Self::Phases(_) => "phases",
+            Self::Push(_) => "push",
+            Self::Zeroed(_) => "zeroed",
             Self::Soak(_) => "soak",
             Self::Syscalls(_) => "syscalls",
             Self::All(_) => "all",
@@ -103,6 +110,8 @@ impl Experiment {
             Self::Startup(args) => args.cases(),
             Self::Latency(args) => args.cases(),
             Self::Phases(args) => args.cases(),
+            Self::Push(args) => args.cases(),
+            Self::Zeroed(args) => args.cases(),
             Self::Soak(args) => args.cases(),
             Self::Syscalls(args) => args.cases(),
             Self::All(args) => args.cases(),

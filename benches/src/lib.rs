@@ -8,7 +8,7 @@
 //! | report | [`report`], [`stats`] | medians and spread; tables, JSON, pictures |
 //! | parent | [`cli`], [`all`], [`harness`], [`machine`] | options; children in interleaved rounds |
 //! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
-//! | both | [`placement`], [`residence`] | on which CPUs threads run, on which nodes blocks lie |
+//! | both | [`placement`], [`residence`], [`frames`] | on which CPUs threads run, on which nodes and frames blocks lie |
 //! | both | [`tally`] | system calls by kind |
 //! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
@@ -24,6 +24,7 @@ pub mod block;
 pub mod ceiling;
 pub mod child;
 pub mod cli;
+pub mod frames;
 pub mod harness;
 pub mod machine;
 pub mod outcome;

@@ -65,7 +65,7 @@ fn check_rows(report: &Value, line: &str) {
             for (metric, figure) in metrics.iter().zip(figures) {
                 // Tracing may be forbidden where the test runs, and few allocators tell a block's home.
                 let name = metric["name"].as_str().expect("a name");
-                let optional = ["system_calls", "local_homes", "own_calls", "traced_calls"];
+                let optional = ["system_calls", "local_homes", "own_calls", "traced_calls", "copied_mib"];
                 // Memory may also shrink in the course of a soak, and a very short one has no quarters.
                 if name == "drift" || (optional.contains(&name) && figure.is_null()) {
                     continue;
@@ -128,6 +128,9 @@ fn the_other_experiments_run() {
         "std --vec-mib 1 --vecs 1 --map-operations 100 --keys 10 --strings 100",
         "startup --executions 2",
         "latency --threads 1,2 --iterations 2000",
+        "push --bytes 4MiB --nth 1,2",
+        "zeroed --sizes 1KiB,100000,3MiB --blocks 3",
+        "zeroed --sizes 1MiB --blocks 3 --touch read",
     ] {
         report(line);
     }

@@ -25,6 +25,7 @@ mod latency;
 mod mixed;
 mod pair;
 mod phases;
+mod push;
 mod soak;
 mod startup;
 mod std_collections;
@@ -32,6 +33,7 @@ mod syscalls;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod zeroed;
 
 pub use batch::{Batch, BatchArgs};
 pub use battle::{Battle, BattleArgs};
@@ -44,11 +46,13 @@ pub use latency::{Latency, LatencyArgs};
 pub use mixed::{Mixed, MixedArgs};
 pub use pair::{Pair, PairArgs};
 pub use phases::{Phases, PhasesArgs};
+pub use push::{Push, PushArgs};
 pub use soak::{Soak, SoakArgs, TRACED_CALLS};
 pub use startup::{Startup, StartupArgs};
 pub use std_collections::{StdArgs, StringMap, StringVec, VecGrowth};
 pub use syscalls::{Load, Syscalls, SyscallsArgs};
 pub use threads::{Threads, ThreadsArgs};
+pub use zeroed::{Zeroed, ZeroedArgs};
 
 /// A run that a child can do for any allocator.
 pub trait Workload {
@@ -125,11 +129,11 @@ macro_rules! run_on_global {
 tasks! {
     /// The plan of one run on an allocator as a value.
     Task: Workload, run[<A: Contestant>] with run_on_value:
-    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Phases Soak Syscalls Threads
+    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Phases Soak Syscalls Threads Zeroed
 }
 
 tasks! {
     /// The plan of one run on the global allocator.
     GlobalTask: GlobalWorkload, run[] with run_on_global:
-    StringMap StringVec VecGrowth
+    Push StringMap StringVec VecGrowth
 }
