@@ -41,3 +41,6 @@ job numaslab numa_placement shapes plain 300
 job numaslab 'numa_*' n4 plain,fallback 300
 job numaslab 'numa_*' n4:6.1:2.41,n4:7.2:2.41 plain 300
 job numaslab numa_explicit n2,memonly,nomem,hetero plain 300
+
+# What the doctor finds on each shape of machine.
+job numaslab-doctor host shapes,versions,arm plain 120
