@@ -1,6 +1,6 @@
 //! Filling in a report. [`survey`] asks this host; each file here asks for one part of it.
 //!
-//! What sysfs and procfs tell is read below a root that tests can move ([`Files`]); what is tried, is tried on the
+//! What sysfs and procfs tell is read below a root that tests can move; what is tried, is tried on the
 //! running kernel.
 
 mod files;
