@@ -85,17 +85,16 @@ unsafe impl GlobalAlloc for NumaSlab {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let size = padded(layout.size(), layout.align());
-        if heap::Heap::is_huge(size, layout.align()) {
-            // Fresh from the kernel, so it reads as zero.
-            return heap::allocate(&self.config, size, layout.align());
+        if gate::admits_alloc(size) {
+            // SAFETY: the gate is open, and admitted the size.
+            let block = unsafe { gate::pop(gate::admitted_class(size)) };
+            if !block.is_null() {
+                // SAFETY: the block has that many bytes.
+                unsafe { block.write_bytes(0, layout.size()) };
+                return block;
+            }
         }
-        // SAFETY: the same contract.
-        let block = unsafe { self.alloc(layout) };
-        if !block.is_null() {
-            // SAFETY: the block has that many bytes.
-            unsafe { block.write_bytes(0, layout.size()) };
-        }
-        block
+        heap::allocate_zeroed(&self.config, size, layout.align(), layout.size())
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use numaslab::config::{Config, HugeMode};
+use numaslab::config::{Config, HugeMode, Profile};
 use numaslab::{Maintainer, NumaSlab, maintain, stats, trim};
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,9 +33,13 @@ fn block(heap: &NumaSlab, size: usize) -> Block {
     Block::new(heap, Layout::from_size_align(size, 8).expect("a layout"), size as u64).expect("memory")
 }
 
-fn load(heap: &NumaSlab, size: usize) {
+/// Fills and frees; returns the resident bytes when all was full.
+fn load(heap: &NumaSlab, size: usize) -> u64 {
     let blocks: Vec<Block> = (0..LOAD / size).map(|_| block(heap, size)).collect();
+    assert!(mapped() >= LOAD / 2, "{size}");
+    let resident = status_bytes("VmRSS");
     blocks.into_iter().for_each(|block| block.free(heap));
+    resident
 }
 
 fn mapped() -> usize {
@@ -60,9 +64,7 @@ fn what_is_free_for_long_goes_back_to_the_kernel() {
     on_heap(QUICK, || {
         pin(&allowed_cpus()[..1]);
         for size in [48, 3000, 200 << 10] {
-            load(&QUICK, size);
-            assert!(mapped() >= LOAD / 2, "{size}");
-            let resident = status_bytes("VmRSS");
+            let resident = load(&QUICK, size);
             // Where threads have caches, what lies in them can't be taken from outside.
             assert!(maintain_until(|| mapped() <= 16 * MIB), "{size}: {}", stats());
             assert!(status_bytes("VmRSS") + LOAD as u64 / 2 < resident, "{size}: the kernel has it");
@@ -95,7 +97,6 @@ fn more_than_the_cache_of_free_superslabs_may_hold_goes_at_once() {
 fn allocations_maintain_where_nobody_else_does() {
     on_heap(QUICK, || {
         load(&QUICK, 3000);
-        assert!(mapped() >= LOAD / 2);
         let start = Instant::now();
         while mapped() > 24 * MIB {
             // Misses, but few bytes.
@@ -174,5 +175,99 @@ fn free_pieces_leave_superslabs_that_stay_in_use() {
         assert!(mapped() >= full / 2, "the SuperSlabs themselves stay");
         // What stayed was not touched.
         survivors.into_iter().for_each(|block| block.free(&NO_HUGE));
+    });
+}
+
+#[test]
+fn what_falls_goes_back_while_it_falls() {
+    const SMALL_PAGES: NumaSlab = NumaSlab::with_config(Config::new().with_huge(HugeMode::Never));
+    on_heap(SMALL_PAGES, || {
+        pin(&allowed_cpus()[..1]);
+        // One block in ten survives, so every SuperSlab stays in use, and nearly every slab.
+        let (mut survivors, mut others) = (Vec::new(), Vec::new());
+        for number in 0..2 * LOAD / (16 << 10) {
+            if number % 10 == 0 { &mut survivors } else { &mut others }.push(block(&SMALL_PAGES, 16 << 10));
+        }
+        let (full, resident) = (mapped(), status_bytes("VmRSS"));
+        others.into_iter().for_each(|block| block.free(&SMALL_PAGES));
+        assert!(mapped() + 16 * MIB >= full, "the SuperSlabs stay: {}", stats());
+        assert!(status_bytes("VmRSS") + (LOAD as u64) < resident, "half of it has gone: {}", stats());
+        // What stayed was not touched.
+        survivors.into_iter().for_each(|block| block.free(&SMALL_PAGES));
+    });
+}
+
+#[test]
+fn a_heap_that_breathes_keeps_its_breath() {
+    const SMALL_PAGES: NumaSlab = NumaSlab::with_config(Config::new().with_huge(HugeMode::Never));
+    on_heap(SMALL_PAGES, || {
+        pin(&allowed_cpus()[..1]);
+        let calls_of_a_breath = || {
+            let before = stats().calls.total();
+            load(&SMALL_PAGES, 16 << 10);
+            stats().calls.total() - before
+        };
+        let breaths: Vec<u64> = (0..20).map(|_| calls_of_a_breath()).collect();
+        let (first, last) =
+            (breaths[..4].iter().max().expect("four"), breaths[10..].iter().min().expect("ten"));
+        assert!(*first >= 50, "memory went back at first: {breaths:?}");
+        assert!(*last < first / 4, "and then stayed: {breaths:?}");
+    });
+}
+
+#[test]
+fn a_heap_that_breathes_by_one_superslab_spares_it() {
+    const EAGER: NumaSlab = NumaSlab::with_config(
+        Config::new()
+            .with_cpu_cache_bytes(4 << 10)
+            .with_thread_cache_bytes(4 << 10)
+            .with_transfer_node_bytes(0)
+            .with_free_cache_age_ms(0),
+    );
+    on_heap(EAGER, || {
+        pin(&allowed_cpus()[..1]);
+        let breathe = || {
+            let blocks: Vec<Block> = (0..3 * MIB / 3000).map(|_| block(&EAGER, 3000)).collect();
+            blocks.into_iter().for_each(|block| block.free(&EAGER));
+            maintain();
+        };
+        (0..3).for_each(|_| breathe());
+        let before = stats().sum(|node| node.superslabs_mapped);
+        (0..20).for_each(|_| breathe());
+        let mapped_since = stats().sum(|node| node.superslabs_mapped) - before;
+        assert!(mapped_since <= 4, "{mapped_since} in 20 breaths: {}", stats());
+        // Nobody wants it any more, and it is as old as may be.
+        for _ in 0..3 {
+            maintain();
+        }
+        assert!(mapped() <= 4 * MIB, "{}", stats());
+    });
+}
+
+#[test]
+fn memory_that_went_back_reads_as_zero_or_is_cleared() {
+    const LEAN: NumaSlab = NumaSlab::with_config(Config::of(Profile::Lean));
+    on_heap(LEAN, || {
+        let mut rng = Rng::new(7);
+        let mut live: Vec<Block> = Vec::new();
+        for step in 0..6000 {
+            if step % 500 == 499 {
+                // Nine in ten fall, and much of their memory goes back.
+                live.drain(live.len() / 10..).for_each(|block| block.free(&LEAN));
+                maintain();
+            }
+            let size = if rng.below(8) == 0 { MIB + rng.below(3 * MIB) } else { 1 + rng.below(400 << 10) };
+            let layout = Layout::from_size_align(size, 8).expect("a layout");
+            // A zeroed one checks every byte; both fill theirs.
+            let block = match rng.below(2) {
+                0 => Block::zeroed(&LEAN, layout, step),
+                _ => Block::new(&LEAN, layout, step),
+            };
+            live.push(block.expect("memory"));
+            if live.len() > 250 {
+                live.swap_remove(rng.below(live.len())).free(&LEAN);
+            }
+        }
+        live.into_iter().for_each(|block| block.free(&LEAN));
     });
 }

@@ -15,6 +15,9 @@ const CLOCK_EVERY: u32 = 8;
 /// How many Large misses pass between two recounts.
 const RECOUNT_EVERY: u32 = 32;
 
+/// How often growth doubles, at most, before it is told again in vain.
+const MOST_PATIENCE: u32 = 3;
+
 /// The slow-path state of one region. Zeroed memory is valid.
 ///
 /// A CPU's control is used by whichever threads miss on that CPU, also by one that has moved away
@@ -42,6 +45,10 @@ pub(crate) struct Control {
     state: AtomicU64,
     /// How many Large blocks were not to be had from, or not kept by, the region.
     large_misses: AtomicU32,
+    /// Bytes that went from this region to slabs, less those that came from used slabs, since it was last asked
+    /// for; and how often it was asked for in vain.
+    growth: AtomicU64,
+    in_vain: AtomicU32,
     /// Statistics.
     pub(crate) events: Events,
 }
@@ -220,6 +227,32 @@ impl Control {
     pub(crate) fn set_emptied_ms(&self, now_ms: u64) {
         // Relaxed: a hint.
         self.emptied_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Notes that `bytes` bytes went to slabs, or if less than 0 came from there.
+    #[inline]
+    pub(crate) fn note_growth(&self, bytes: isize) {
+        // Relaxed, and not one operation: a rule of thumb.
+        let growth = self.growth.load(Ordering::Relaxed);
+        self.growth.store(growth.wrapping_add(bytes as u64), Ordering::Relaxed);
+    }
+
+    /// Bytes that went to slabs, less those that came from there, if they are at least `least`, or more if that
+    /// was told in vain the last times.
+    pub(crate) fn growth(&self, least: usize) -> Option<usize> {
+        // Relaxed, here and below: a rule of thumb.
+        let growth = usize::try_from(self.growth.load(Ordering::Relaxed) as i64).unwrap_or(0);
+        let patience = self.in_vain.load(Ordering::Relaxed).min(MOST_PATIENCE);
+        (growth >= least << patience).then(|| {
+            self.growth.store(0, Ordering::Relaxed);
+            growth
+        })
+    }
+
+    /// Notes whether it was of use to tell that.
+    pub(crate) fn note_use_of_growth(&self, was_of_use: bool) {
+        let in_vain = if was_of_use { 0 } else { self.in_vain.load(Ordering::Relaxed).saturating_add(1) };
+        self.in_vain.store(in_vain, Ordering::Relaxed);
     }
 
     /// Whether it is time to count anew what lies on the Large lists; to be asked at each miss.

@@ -49,6 +49,7 @@ pub struct Config {
     free_cache_superslabs: u32,
     free_cache_bytes: usize,
     free_cache_age_ms: u64,
+    slack_percent: u32,
     node_reserve_bytes: usize,
     stats_at_exit: StatsAtExit,
 }
@@ -135,6 +136,13 @@ impl Config {
         Self { free_cache_age_ms: age_ms, ..self }
     }
 
+    /// How much free memory a node keeps before any age, in percent of what is in use; what programs took
+    /// again soon after it had gone back comes on top for a while. At least a 64th of
+    /// [`with_free_cache_bytes`](Self::with_free_cache_bytes). Balanced: 12.
+    pub const fn with_slack_percent(self, percent: u32) -> Self {
+        Self { slack_percent: percent, ..self }
+    }
+
     /// How much address space is reserved for each node, in bytes; 0: by its memory. All
     /// profiles: 0.
     pub const fn with_node_reserve_bytes(self, bytes: usize) -> Self {
@@ -214,6 +222,11 @@ impl Config {
     /// See [`with_free_cache_age_ms`](Self::with_free_cache_age_ms).
     pub const fn free_cache_age_ms(&self) -> u64 {
         self.free_cache_age_ms
+    }
+
+    /// See [`with_slack_percent`](Self::with_slack_percent).
+    pub const fn slack_percent(&self) -> u32 {
+        self.slack_percent
     }
 
     /// See [`with_node_reserve_bytes`](Self::with_node_reserve_bytes).

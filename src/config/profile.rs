@@ -35,6 +35,7 @@ impl Config {
             free_cache_superslabs: 0,
             free_cache_bytes: 0,
             free_cache_age_ms: 0,
+            slack_percent: 0,
             node_reserve_bytes: 0,
             stats_at_exit: StatsAtExit::Off,
         };
@@ -49,16 +50,19 @@ impl Config {
                 .with_block_caches(32 * MIB, 4 * MIB)
                 .with_transfer_cache(4 * MIB, 128 * MIB)
                 .with_free_cache(1024, 300_000)
+                .with_slack_percent(100)
                 .with_huge(HugeMode::Transparent),
             Profile::Balanced => self
                 .with_block_caches(8 * MIB, MIB)
                 .with_transfer_cache(MIB, 32 * MIB)
                 .with_free_cache(256, 60_000)
+                .with_slack_percent(12)
                 .with_huge(HugeMode::Transparent),
             Profile::Lean => self
                 .with_block_caches(256 * KIB, 32 * KIB)
                 .with_transfer_cache(128 * KIB, 4 * MIB)
                 .with_free_cache(8, 1_000)
+                .with_slack_percent(3)
                 .with_huge(HugeMode::Never),
         }
     }
@@ -135,6 +139,7 @@ mod tests {
             assert!(more.transfer_node_bytes() > less.transfer_node_bytes());
             assert!(more.free_cache_bytes() > less.free_cache_bytes());
             assert!(more.free_cache_age_ms() > less.free_cache_age_ms());
+            assert!(more.slack_percent() > less.slack_percent());
         }
     }
 }

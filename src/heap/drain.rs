@@ -33,7 +33,7 @@ impl Heap {
             self.drain_transfer(node, &mut drained);
             let pool = self.pool(node);
             drained.slabs += pool.retire_empty();
-            drained.released_bytes += pool.release_free();
+            drained.released_bytes += pool.release_all();
         }
         drained
     }

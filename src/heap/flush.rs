@@ -59,6 +59,9 @@ impl Heap {
         self.count_blocks(&seat, left(list), batch.len());
         let went = self.give_home(class, batch.blocks());
         self.count(&seat, if list.is_outbox() { Event::FlushOutbox } else { went });
+        if went == Event::FlushSlabs {
+            region.control().note_growth((batch.len() * class.bytes()) as isize);
+        }
         self.send_home_the_old(&seat);
     }
 

@@ -37,7 +37,7 @@ impl Heap {
     fn look_at_the_clock(&self, seat: &Seat, control: &Control) {
         let _errno = ErrnoGuard::new();
         let now = clock::monotonic_ms();
-        self.maintain_a_little(now);
+        self.maintain_at_miss(seat, control, now);
         if self.nodes == 1 || now.saturating_sub(control.emptied_ms()) < AGE_MS {
             return;
         }

@@ -3,7 +3,7 @@
 //! Freed memory goes back to the kernel at once, so a new block reads as zero. A block that finds no
 //! room in any range gets a mapping of its own ([`super::mappings`]).
 
-use super::{Heap, corruption};
+use super::{Answer, Heap, corruption};
 use crate::os::ErrnoGuard;
 use crate::os::memory::{self, Advice};
 use crate::pool::Pool;
@@ -20,24 +20,24 @@ pub(super) fn superslabs(size: usize) -> Option<usize> {
 }
 
 impl Heap {
-    /// A Huge block that reads as zero; null if there is no memory.
+    /// A Huge block that reads as zero; nothing if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> *mut u8 {
-        let Some(len) = superslabs(size) else { return ptr::null_mut() };
+    pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> Answer {
+        let Some(len) = superslabs(size) else { return Answer::NOTHING };
         let _errno = ErrnoGuard::new();
         if let Some(block) = self.place_huge_somewhere(size, align) {
-            return block.as_ptr();
+            return Answer::fresh(block.as_ptr());
         }
         let block = self.allocate_mapping(len * SUPERSLAB_BYTES, align);
         // What can never be had is no reason to empty everybody's caches.
         let is_within_reach =
             len <= self.space.node_superslabs() && self.budget.is_within_reach(len * SUPERSLAB_BYTES);
         if !block.is_null() || !is_within_reach {
-            return block;
+            return Answer::fresh(block);
         }
         self.reclaim();
-        self.place_huge_somewhere(size, align).map_or(ptr::null_mut(), NonNull::as_ptr)
+        self.place_huge_somewhere(size, align).map_or(Answer::NOTHING, |block| Answer::fresh(block.as_ptr()))
     }
 
     /// A Huge block in the range of the nearest node that has room.

@@ -8,8 +8,8 @@
 //! Large lists have all the room of their layout from the first. What bounds them is the sum of bytes
 //! that lie on them: as much again as the region's budget for all other blocks, and what those leave of it.
 
-use super::Heap;
 use super::corruption;
+use super::{Answer, Heap};
 use crate::cache::control::Event;
 use crate::cache::layout::{Header, ListIndex};
 use crate::cache::seat::Seat;
@@ -21,8 +21,8 @@ use crate::slab::shape::Shape;
 const WINDOW: usize = 4;
 
 impl Heap {
-    /// A block aligned to `align` for a request of `class`, which is Large; null if there is no memory.
-    pub(super) fn allocate_large(&self, class: SizeClass, align: usize) -> *mut u8 {
+    /// A block aligned to `align` for a request of `class`, which is Large; nothing if there is no memory.
+    pub(super) fn allocate_large(&self, class: SizeClass, align: usize) -> Answer {
         let seat = self.seat();
         if let Some(region) = seat.region() {
             for fitting in fitting(class).filter(|fitting| fitting.bytes().is_multiple_of(align)) {
@@ -34,7 +34,7 @@ impl Heap {
                 let block = seat.pop(list);
                 if !block.is_null() {
                     seat.add(region.control().large(), (fitting.bytes() as u64).wrapping_neg());
-                    return block;
+                    return Answer::used(block);
                 }
             }
         }
@@ -57,6 +57,9 @@ impl Heap {
             self.count(&seat, Event::BlocksLocal);
             let went = self.give_home(real, &mut [block]);
             self.count(&seat, went);
+            if let Some(control) = seat.control() {
+                control.note_growth(real.bytes() as isize);
+            }
         }
     }
 

@@ -3,16 +3,22 @@
 //! A pass sends blocks home that wait in outboxes, empties the regions of CPUs that have not changed since
 //! the pass before (idle ones, and those that are offline), takes batches out of the transfer cache that
 //! nobody has asked for meanwhile, retires empty slabs, sorts SuperSlabs by their free runs, and gives FREE
-//! ones back that are beyond the bounds of the configuration. Twice in their age it also gives back free
-//! pieces of SuperSlabs in use.
+//! ones back that are beyond the bounds of the configuration. Free memory beyond the slack goes back too
+//! ([`crate::pool::surplus`]).
 //!
 //! Who makes it: whoever calls [`maintain`], once a second or so. If nobody does, the misses do a little of
-//! it, on one node and one CPU each second: so memory is given back in any program that still allocates.
+//! it, on one node and one CPU each second, and look for surplus on their own node as often as that may be:
+//! so memory is given back in any program that still misses. One that goes to sleep, or lives on its cached
+//! blocks, keeps what it has until somebody calls [`maintain`] or [`trim`](crate::trim).
+//!
+//! What a miss does is bounded by the calls into the kernel and the SuperSlabs released; walking shelves and
+//! lists is not, and takes some 50 ns for each slab or SuperSlab that is on one.
 
 use super::drain::Drained;
 use super::{CacheMode, Heap};
-use crate::cache::control::Event;
+use crate::cache::control::{Control, Event};
 use crate::cache::region::Region;
+use crate::cache::seat::Seat;
 use crate::os::{ErrnoGuard, clock, membarrier};
 use crate::pool::batch::Batch;
 use crate::pool::tiers::FreeBounds;
@@ -24,8 +30,11 @@ use crate::units::{CpuId, NodeId, SUPERSLAB_BYTES};
 const PASS_MS: u64 = 1000;
 /// SuperSlabs that a miss gives back at most, and classes of the transfer cache that it empties.
 const LITTLE: usize = 4;
-/// SuperSlabs of a node that a whole pass gives back at most: 512 MiB.
+/// SuperSlabs of a node that a whole pass gives back for their age at most: 512 MiB.
 const MOST: usize = 256;
+/// Calls into the kernel with which a miss gives back surplus at most, and a whole pass.
+const LITTLE_CALLS: usize = 64;
+const MOST_CALLS: usize = 64 * LITTLE_CALLS;
 
 impl Heap {
     /// A whole pass.
@@ -39,12 +48,28 @@ impl Heap {
         }
         for node in self.nodes() {
             self.maintain_node(node, now_ms, usize::MAX, MOST, &mut drained);
+            drained.released_bytes += self.pool(node).release_surplus(now_ms, MOST_CALLS);
         }
         drained
     }
 
+    /// What a miss does that has looked at the clock.
+    pub(super) fn maintain_at_miss(&self, seat: &Seat, control: &Control, now_ms: u64) {
+        let pool = self.pool(seat.node());
+        match control.growth(pool.worthwhile_growth()) {
+            None => {
+                pool.release_surplus(now_ms, LITTLE_CALLS);
+            }
+            Some(growth) => {
+                let released = pool.release_grown(now_ms, growth);
+                control.note_use_of_growth(released > 0);
+            }
+        }
+        self.maintain_a_little(now_ms);
+    }
+
     /// What misses do of a pass, if nobody else has for a while.
-    pub(super) fn maintain_a_little(&self, now_ms: u64) {
+    fn maintain_a_little(&self, now_ms: u64) {
         let shared = self.shared;
         // Relaxed: a hint; the exchange lets one thread in.
         let last = shared.maintained_ms.load(Ordering::Relaxed);
@@ -84,9 +109,6 @@ impl Heap {
         drained.slabs += pool.retire_returned();
         pool.sort_returned();
         drained.released_bytes += pool.release_aged(self.free_bounds(), now_ms, superslabs);
-        if pool.is_time_to_purge(now_ms, self.config.free_cache_age_ms() / 2) {
-            drained.released_bytes += pool.purge(superslabs);
-        }
     }
 
     /// Empties the part of a node's transfer cache that holds blocks of `class`.

@@ -111,6 +111,30 @@ pub(crate) struct Heap {
     pub(crate) fork_mark: forks::ForkMark,
 }
 
+/// What a request got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// Null if there is no memory.
+    pub(crate) block: *mut u8,
+    /// Whether nobody has written to the block since the kernel gave its memory.
+    pub(crate) reads_zero: bool,
+}
+
+impl Answer {
+    /// There is no memory.
+    pub(crate) const NOTHING: Self = Self::used(ptr::null_mut());
+
+    /// A block that somebody may have written to.
+    pub(crate) const fn used(block: *mut u8) -> Self {
+        Self { block, reads_zero: false }
+    }
+
+    /// A block that reads as zero, if it is one.
+    pub(crate) const fn fresh(block: *mut u8) -> Self {
+        Self { block, reads_zero: true }
+    }
+}
+
 /// What threads share beside the pools. Zeroed memory is valid; lies behind the heap.
 pub(crate) struct Shared {
     pub(crate) threads: threads::ThreadRegions,
@@ -182,22 +206,43 @@ impl Heap {
 /// serve; null if there is no memory.
 #[inline(never)]
 pub(crate) fn allocate(config: &Config, size: usize, align: usize) -> *mut u8 {
+    match pop_again(size, align) {
+        block if block.is_null() => allocate_slowly(config, size, align).block,
+        block => block,
+    }
+}
+
+/// As [`allocate`], and the first `bytes` bytes of the block are zero.
+#[inline(never)]
+pub(crate) fn allocate_zeroed(config: &Config, size: usize, align: usize, bytes: usize) -> *mut u8 {
+    let answer = match pop_again(size, align) {
+        block if block.is_null() => allocate_slowly(config, size, align),
+        block => Answer::used(block),
+    };
+    if !answer.block.is_null() && !answer.reads_zero {
+        // SAFETY: the block has that many bytes.
+        unsafe { answer.block.write_bytes(0, bytes) };
+    }
+    answer.block
+}
+
+/// A block off a list, for a request that the hit path was not sure of; null if there is none.
+#[inline]
+fn pop_again(size: usize, align: usize) -> *mut u8 {
     if size <= MID_MAX && align <= PIECE_BYTES {
         let class = SizeClass::of(size);
         // SAFETY: the gate is open.
-        let block = if gate::is_direct() { unsafe { gate::pop(class) } } else { on_node::pop(class) };
-        if !block.is_null() {
-            return block;
-        }
+        if gate::is_direct() { unsafe { gate::pop(class) } } else { on_node::pop(class) }
+    } else {
+        ptr::null_mut()
     }
-    allocate_slowly(config, size, align)
 }
 
 #[cold]
 #[inline(never)]
-fn allocate_slowly(config: &Config, size: usize, align: usize) -> *mut u8 {
+fn allocate_slowly(config: &Config, size: usize, align: usize) -> Answer {
     match Heap::started(config) {
-        None => ptr::null_mut(),
+        None => Answer::NOTHING,
         Some(heap) if Heap::is_huge(size, align) => heap.allocate_huge(size, align),
         Some(heap) if size > MID_MAX => heap.allocate_large(SizeClass::of(size), align),
         Some(heap) => heap.refill(SizeClass::of(size)),

@@ -3,7 +3,7 @@
 //! Blocks are looked for in the node's transfer cache, its slabs, and, if the node has no memory, the
 //! slabs of the nearest others. One block answers the request, the rest goes on the list.
 
-use super::{CacheMode, Heap};
+use super::{Answer, CacheMode, Heap};
 use crate::cache::control::Event;
 use crate::cache::layout::ListIndex;
 use crate::cache::per_thread;
@@ -15,20 +15,19 @@ use crate::pool::Stage;
 use crate::pool::batch::Batch;
 use crate::size_class::{Group, SizeClass};
 use crate::units::NodeId;
-use core::ptr;
 
 impl Heap {
     /// A block of `class` for a thread whose list is empty; null if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(super) fn refill(&self, class: SizeClass) -> *mut u8 {
+    pub(super) fn refill(&self, class: SizeClass) -> Answer {
         let seat = self.seat();
         let _stay = seat.stay();
         // A thread without rseq among others that have it comes here each time.
         if let (Seat::Thread(_), CacheMode::PerCpu { .. }) = (seat, self.cache_mode) {
             let block = per_thread::pop(class);
             if !block.is_null() {
-                return block;
+                return Answer::used(block);
             }
         }
         self.count(&seat, Event::PopMiss);
@@ -58,15 +57,20 @@ impl Heap {
             found = self.find_blocks(&seat, class, 1, &mut batch);
         }
         self.count(&seat, found);
+        if let (Event::RefillHeld | Event::RefillShelf | Event::RefillCarve, false, Some(control)) =
+            (found, batch.reads_zero(), seat.control())
+        {
+            control.note_growth(-((batch.len() * class.bytes()) as isize));
+        }
         if found == Event::RefillSteal {
             self.count_blocks(&seat, Event::BlocksStolen, batch.len());
         }
         self.send_home_the_old(&seat);
-        let Some(answer) = batch.pop() else { return ptr::null_mut() };
+        let Some(block) = batch.pop() else { return Answer::NOTHING };
         if batch.len() > 0 {
             self.shelve(&seat, class, batch.blocks());
         }
-        answer
+        Answer { block, reads_zero: batch.reads_zero() }
     }
 
     /// Looks for up to `want` blocks, more if a batch of the transfer cache has them. Those of another

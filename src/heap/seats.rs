@@ -15,13 +15,31 @@ impl Heap {
     /// The calling thread's seat at this moment.
     #[inline]
     pub(crate) fn seat(&self) -> Seat {
+        self.usual_seat().unwrap_or_else(|| self.other_seat())
+    }
+
+    /// A seat at the region of the thread's CPU, if nothing stands in the way.
+    #[inline(always)]
+    fn usual_seat(&self) -> Option<Seat> {
+        let all = self.per_cpu.as_ref()?;
+        if !gate::is_open() || thread_block::current().preference().is_some() {
+            return None;
+        }
+        let region = all.in_use(CpuId(area::cpu_id(self.area)?))?;
+        // SAFETY: the table has a region for each possible CPU and entries for -1 and -2, for ever; the area
+        // is from `rseq::area`.
+        Some(Seat::Cpu(unsafe { CpuSeat::new(region, all.table(), self.area) }))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn other_seat(&self) -> Seat {
         match self.cache_mode {
             CacheMode::PerCpu { .. } => self.cpu_seat(),
             CacheMode::PerThread(_) => self.thread_seat(),
         }
     }
 
-    #[inline]
     fn cpu_seat(&self) -> Seat {
         if !gate::is_open() {
             // The one who published the heap has not come to it yet; in a forked child it never will.
@@ -35,8 +53,7 @@ impl Heap {
         let all = self.per_cpu.as_ref();
         let region = |all: &PerCpu| all.in_use(cpu).or_else(|| all.open(cpu, self.node_of_cpu(cpu)));
         match all.and_then(|all| region(all).map(|region| (all, region))) {
-            // SAFETY: the table has a region for each possible CPU and entries for -1 and -2, for ever;
-            // the area is from `rseq::area`.
+            // SAFETY: as in `usual_seat`.
             Some((all, region)) => Seat::Cpu(unsafe { CpuSeat::new(region, all.table(), self.area) }),
             None => {
                 self.put_back_regions();

@@ -17,6 +17,7 @@ use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
 use crate::os::{self, ErrnoGuard, Result, membarrier, thread};
 use crate::pool::budget::Budget;
+use crate::pool::surplus::Slack;
 use crate::pool::transfer::{Bounds, MAX_PARCELS, Parcel};
 use crate::pool::{NodePool, Settings};
 use crate::rseq::area::{self, Owner};
@@ -35,6 +36,8 @@ const RANGE_FACTOR: usize = 4;
 /// Bytes at the beginning of a node's range that transparent huge pages are not asked for: a small
 /// program stays small.
 const SMALL_BYTES: usize = 16 << 20;
+/// The part of the cache of FREE SuperSlabs that is the least slack.
+const LEAST_SLACK: usize = 64;
 
 /// The largest size that `alloc` tries on the CPU's region at once.
 pub(super) const ALLOC_LIMIT: isize = TINY_MAX as isize;
@@ -252,6 +255,10 @@ fn build_in(
             huge_from: match config.huge() {
                 HugeMode::Never => usize::MAX,
                 HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
+            },
+            slack: Slack {
+                percent: config.slack_percent() as usize,
+                least_bytes: config.free_cache_bytes() / LEAST_SLACK,
             },
             transfer: Bounds {
                 class_bytes: config.transfer_class_bytes(),

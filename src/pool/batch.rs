@@ -8,6 +8,7 @@ pub(crate) const MAX_BATCH: usize = if cfg!(loom) { 2 } else { 128 };
 /// Up to [`MAX_BATCH`] blocks. Cells beyond the length are not initialised: most batches are short.
 pub(crate) struct Batch {
     len: usize,
+    reads_zero: bool,
     blocks: [MaybeUninit<*mut u8>; MAX_BATCH],
 }
 
@@ -15,7 +16,7 @@ impl Batch {
     /// An empty batch.
     #[inline]
     pub(crate) const fn new() -> Self {
-        Self { len: 0, blocks: [const { MaybeUninit::uninit() }; MAX_BATCH] }
+        Self { len: 0, reads_zero: false, blocks: [const { MaybeUninit::uninit() }; MAX_BATCH] }
     }
 
     /// The blocks.
@@ -30,6 +31,18 @@ impl Batch {
     #[inline]
     pub(crate) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether nobody has written to the blocks since the kernel gave their memory.
+    #[inline]
+    pub(crate) const fn reads_zero(&self) -> bool {
+        self.reads_zero
+    }
+
+    /// Notes whether nobody has.
+    #[inline]
+    pub(crate) const fn set_reads_zero(&mut self, reads_zero: bool) {
+        self.reads_zero = reads_zero;
     }
 
     /// Adds a block; does nothing if the batch is full.

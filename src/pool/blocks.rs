@@ -61,10 +61,10 @@ impl Pool<'_> {
             }
         }
         let want = want.min(MAX_BATCH) as u32;
-        let (slab, state) =
-            self.carve(class, want, |slab, word, mask| self.put(slab, class, word, mask, out))?;
+        let carved = self.carve(class, want, |slab, word, mask| self.put(slab, class, word, mask, out))?;
         out.blocks().reverse();
-        self.leave(slab, class, state, held);
+        out.set_reads_zero(carved.reads_zero);
+        self.leave(carved.slab, class, carved.state, held);
         Some(Stage::Carve)
     }
 
@@ -81,8 +81,10 @@ impl Pool<'_> {
         let (units, descriptor) = (self.space.blocks(slab, Shape::of(class)), self.space.slab(slab));
         let want = want.min(MAX_BATCH) as u32;
         let spread = Spread::of(Shape::of(class));
-        let (taken, word) = units
-            .take(descriptor.cursor(), want, spread, |word, mask| self.put(slab, class, word, mask, out));
+        let (taken, word) = units.take(descriptor.cursor(), want, spread, |word, mask| {
+            self.note_blocks_taken(slab, class, mask);
+            self.put(slab, class, word, mask, out);
+        });
         out.blocks().reverse();
         descriptor.set_cursor(word);
         let rest = if held.is_some() && taken > 0 { Rest::Keep } else { Rest::List };

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`range`], [`zone`], [`superslabs`] | SuperSlabs out of the two halves of the node's address range |
 //! | [`tiers`], [`purge`] | SuperSlabs that fill, empty, and go back to the kernel, whole or in part |
+//! | [`surplus`] | how much free memory stays |
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
 //! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
@@ -19,6 +20,8 @@ pub(crate) mod blocks;
 pub(crate) mod budget;
 #[cfg(not(loom))]
 pub(crate) mod purge;
+#[cfg(not(loom))]
+mod queue;
 pub(crate) mod range;
 #[cfg(not(loom))]
 pub(crate) mod runs;
@@ -28,6 +31,8 @@ pub(crate) mod slabs;
 pub(crate) mod strict;
 #[cfg(not(loom))]
 pub(crate) mod superslabs;
+#[cfg(not(loom))]
+pub(crate) mod surplus;
 #[cfg(not(loom))]
 pub(crate) mod tiers;
 pub(crate) mod transfer;

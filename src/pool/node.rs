@@ -1,6 +1,7 @@
 //! The state of one node's pool, and the view through which it is used.
 
 use super::budget::Budget;
+use super::surplus::Slack;
 use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
 use super::zone::ZoneLists;
 use crate::os::cpu::current_cpu;
@@ -28,8 +29,17 @@ pub(crate) struct NodePool {
     allowance: AtomicUsize,
     /// How many SuperSlabs had been wanted when the maintenance last looked. Written by it.
     pub(super) wanted: AtomicU64,
-    /// When free pieces were last looked for, in milliseconds of the clock. Written by who does.
-    pub(super) purged_ms: AtomicU64,
+    /// How many were between the last two looks, two at most. Likewise.
+    pub(super) wanted_before: AtomicU64,
+    /// When surplus was last looked for, in milliseconds of the clock. Written by who does; see
+    /// [`super::surplus`], here and below.
+    pub(super) looked_ms: AtomicU64,
+    /// Bytes taken since that had gone back to the kernel. Takers add, who looks resets.
+    pub(super) regretted: AtomicU64,
+    /// Likewise before that, fading. Written by who looks.
+    pub(super) regret: AtomicU64,
+    /// SuperSlabs released as surplus and not mapped again since. Who looks adds and resets, mappers subtract.
+    pub(super) released: AtomicU64,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.
@@ -67,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) prefault: bool,
     /// The first SuperSlab of a node's range that the kernel may back by a huge page.
     pub(crate) huge_from: usize,
+    /// How much free memory a node keeps.
+    pub(crate) slack: Slack,
     /// Bounds of each node's transfer cache.
     pub(crate) transfer: Bounds,
 }

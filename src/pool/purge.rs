@@ -1,104 +1,105 @@
-//! Giving free pieces back to the kernel while their SuperSlab is in use.
+//! Giving free memory back to the kernel while its SuperSlab is in use: free pieces, and the pages of free
+//! blocks in slabs of larger blocks.
 //!
-//! A piece goes if it was free when the walk before this one came by and is so still. The SuperSlab is held
-//! meanwhile, so nobody takes the piece; others see fewer SuperSlabs for a moment. Where the kernel backs
-//! the SuperSlab by a huge page, giving back a part splits it, which costs those who use the rest dearly:
-//! so a SuperSlab keeps all its pages while more than a quarter of it is in use.
+//! The SuperSlab, or the slab, is held meanwhile, so nobody takes what is free in it; others see fewer of
+//! them for a moment. Where the kernel backs a SuperSlab by a huge page, giving back a part splits it, which
+//! costs those who use the rest dearly: so a SuperSlab keeps all its pages while more than half of them are
+//! of use.
 
 use super::Pool;
+use super::queue::Queue;
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
+use crate::size_class::SizeClass;
 use crate::slab::avail::{Rest, State};
+use crate::slab::page_map::Tenant;
 use crate::slab::piece_mask::{run_mask, runs};
-use crate::slab::space::{SuperIndex, SuperLinks};
-use crate::sync::Ordering;
-use crate::units::{PIECE_BYTES, PIECES};
+use crate::slab::shape::Shape;
+use crate::slab::space::{SlabIndex, SlabLinks, SuperIndex, SuperLinks};
+use crate::units::{PAGE_BYTES, PIECE_BYTES, PIECES, SUPERSLAB_BYTES};
 
-/// A huge page is split when at most this many pieces of it are in use.
-const MOST_USED: u32 = PIECES as u32 / 4;
+/// Blocks from this size on give their pages back: smaller ones have hardly a whole page.
+const LEAST_BLOCK: usize = 2 * PAGE_BYTES;
+/// Blocks in a slab, at most, of which it is known which have given their pages back: a word of bits.
+const MOST_BLOCKS: usize = 64;
 
-/// How many SuperSlabs are worked on before the lists are looked at again.
-const AT_ONCE: usize = 16;
+/// How much is wanted back, and how much work that may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Bytes.
+    pub(crate) bytes: usize,
+    /// Calls into the kernel.
+    pub(crate) calls: usize,
+}
+
+impl Want {
+    /// Everything, whatever work that is.
+    pub(crate) const ALL: Self = Self { bytes: usize::MAX, calls: usize::MAX };
+
+    /// Whether that's it.
+    pub(super) const fn is_met(&self) -> bool {
+        self.bytes == 0 || self.calls == 0
+    }
+
+    /// Notes a call that gave back `bytes` bytes; 0 if the kernel refused.
+    pub(super) fn note(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.calls = self.calls.saturating_sub(1);
+    }
+}
+
+/// Whether free blocks of a class give their pages back.
+const fn is_purged_by_block(class: SizeClass, shape: &Shape) -> bool {
+    class.bytes() >= LEAST_BLOCK && shape.blocks as usize <= MOST_BLOCKS
+}
 
 impl Pool<'_> {
-    /// Whether `interval_ms` have passed since this was last true; only one thread hears so.
-    pub(crate) fn is_time_to_purge(&self, now_ms: u64, interval_ms: u64) -> bool {
-        let purged_ms = &self.node.purged_ms;
-        // Relaxed: a clock.
-        let last = purged_ms.load(Ordering::Relaxed);
-        now_ms.saturating_sub(last) >= interval_ms
-            && purged_ms.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
-    /// Gives free pieces of SuperSlabs in use back to the kernel, of `most` SuperSlabs at most; returns the
-    /// bytes.
-    pub(crate) fn purge(&self, most: usize) -> usize {
-        if self.strict.is_some() {
-            // What goes might come back from another node.
-            return 0;
-        }
-        let (mut purged, mut left) = (0, most);
-        for zone in Zone::ALL {
-            for list in self.lists(zone).runs[..PIECES].iter().rev() {
-                if left == 0 {
-                    return purged;
+    /// Gives free pieces of SuperSlabs in use back, from those with the longest free runs on.
+    pub(super) fn purge_pieces(&self, want: &mut Want) {
+        let links = SuperLinks(self.space);
+        for length in (1..PIECES).rev() {
+            for zone in Zone::ALL {
+                let list = &self.lists(zone).runs[length];
+                if want.is_met() {
+                    return;
                 }
-                let links = SuperLinks(self.space);
-                let mut work = [(SuperIndex(0), 0); AT_ONCE];
-                let mut found = 0;
-                let mut chain = list.take_all();
-                while let Some(index) = chain.next(&links) {
-                    let superslab = SuperIndex(index);
-                    let pieces = self.hold_for_purge(superslab);
-                    match work.get_mut(found).filter(|_| pieces != 0 && left > 0) {
-                        Some(slot) => {
-                            *slot = (superslab, pieces);
-                            found += 1;
-                            left -= 1;
-                        }
-                        None => self.list_again(superslab),
+                if list.looks_empty() {
+                    continue;
+                }
+                let (mut chain, mut dirty) = (list.take_all(), Queue::default());
+                while let Some(superslab) = chain.next(&links).map(SuperIndex) {
+                    let descriptor = self.space.superslab(superslab);
+                    descriptor.units().hold();
+                    let backed = descriptor.units().word(0) as u32 & descriptor.backed();
+                    if backed != 0 && self.may_split(superslab) {
+                        dirty.add(&links, superslab);
+                    } else {
+                        self.list_again(superslab);
                     }
                 }
-                for (superslab, pieces) in &work[..found] {
-                    purged += self.purge_pieces(*superslab, *pieces);
-                    self.list_again(*superslab);
+                while let Some(superslab) = dirty.take(&links) {
+                    if !want.is_met() {
+                        self.purge_pieces_of(superslab, want);
+                    }
+                    self.list_again(superslab);
                 }
             }
         }
-        purged
     }
 
-    /// Holds a SuperSlab that was taken off its list; returns the pieces that may go back to the kernel.
-    fn hold_for_purge(&self, superslab: SuperIndex) -> u32 {
+    /// Gives the free pieces of a SuperSlab that the caller holds back.
+    fn purge_pieces_of(&self, superslab: SuperIndex, want: &mut Want) {
         let descriptor = self.space.superslab(superslab);
-        let units = descriptor.units();
-        units.hold();
-        let free = units.word(0) as u32;
-        let rested = descriptor.exchange_rested(free);
-        if self.may_be_huge(superslab) && PIECES as u32 - free.count_ones() > MOST_USED {
-            return 0;
-        }
-        free & rested & descriptor.backed()
-    }
-
-    /// Gives free pieces of a SuperSlab that the caller holds back to the kernel; returns the bytes.
-    fn purge_pieces(&self, superslab: SuperIndex, pieces: u32) -> usize {
-        let descriptor = self.space.superslab(superslab);
-        // Taken for this moment, and not counted as taken: who gave them back is done with them.
-        descriptor.units().take_mask(0, u64::from(pieces));
-        let mut purged = 0;
-        for (start, length) in runs(pieces) {
+        for (start, length) in runs(descriptor.units().free_now(0) & u64::from(descriptor.backed())) {
             let at = self.space.pointer(self.space.slab_address(superslab.piece(start)));
             let bytes = length as usize * PIECE_BYTES;
-            // SAFETY: the pieces are the holder's.
-            if unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_ok() {
-                descriptor.set_backed(descriptor.backed() & !(run_mask(start, length) as u32));
-                purged += bytes;
+            // SAFETY: the pieces are free, and only the holder takes any.
+            let purged = unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_ok();
+            if purged {
+                descriptor.note_purged(run_mask(start, length) as u32);
             }
+            want.note(if purged { bytes } else { 0 });
         }
-        let given = descriptor.units().set(0, u64::from(pieces));
-        debug_assert!(given.is_ok(), "piece given back twice");
-        purged
     }
 
     fn list_again(&self, superslab: SuperIndex) {
@@ -107,17 +108,82 @@ impl Pool<'_> {
         }
     }
 
-    /// Whether the kernel may back the SuperSlab by a huge page.
-    fn may_be_huge(&self, superslab: SuperIndex) -> bool {
-        (superslab.0 - self.superslab(0).0) as usize >= self.settings.huge_from
+    /// Gives the pages of free blocks back, from the largest blocks on.
+    pub(super) fn purge_blocks(&self, want: &mut Want) {
+        if self.settings.touch_on_carve {
+            // They would come back on the node of whoever touches them first.
+            return;
+        }
+        let links = SlabLinks(self.space);
+        let classes = (0..).map_while(SizeClass::from_index);
+        for class in classes.filter(|class| is_purged_by_block(*class, Shape::of(*class))) {
+            let shelf = &self.node.shelves[class.index()];
+            if want.is_met() {
+                return;
+            }
+            if shelf.looks_empty() {
+                continue;
+            }
+            let mut chain = shelf.take_all();
+            while let Some(slab) = chain.next(&links).map(SlabIndex) {
+                self.space.blocks(slab, Shape::of(class)).hold();
+                if !want.is_met() && self.may_split(slab.superslab()) {
+                    self.purge_blocks_of(slab, class, want);
+                }
+                self.let_go(slab, class);
+            }
+        }
     }
 
-    /// Notes which pieces a taker is about to touch, in a SuperSlab that it holds.
-    pub(super) fn note_backed(&self, superslab: SuperIndex, pieces: u32) {
-        let touched = if self.may_be_huge(superslab) || self.settings.prefault { u32::MAX } else { pieces };
-        let descriptor = self.space.superslab(superslab);
-        if descriptor.backed() & touched != touched {
-            descriptor.set_backed(descriptor.backed() | touched);
+    /// Gives the pages of the free blocks of a slab that the caller holds back.
+    fn purge_blocks_of(&self, slab: SlabIndex, class: SizeClass, want: &mut Want) {
+        let descriptor = self.space.slab(slab);
+        let free = self.space.blocks(slab, Shape::of(class)).free_now(0);
+        for (start, length) in runs(free & !descriptor.purged()) {
+            let from = (start as usize * class.bytes()).next_multiple_of(PAGE_BYTES);
+            let to = (start + length) as usize * class.bytes() / PAGE_BYTES * PAGE_BYTES;
+            let at = self.space.pointer(self.space.slab_address(slab) + from);
+            // SAFETY: the blocks are free, and only the holder takes any.
+            let purged = unsafe { memory::advise(at, to - from, Advice::DontNeed) }.is_ok();
+            if purged {
+                descriptor.set_purged(descriptor.purged() | run_mask(start, length));
+            }
+            want.note(if purged { to - from } else { 0 });
         }
+    }
+
+    /// Notes that a holder takes the blocks `mask` of a slab, whose bitmap is one word.
+    #[inline]
+    pub(super) fn note_blocks_taken(&self, slab: SlabIndex, class: SizeClass, mask: u64) {
+        let descriptor = self.space.slab(slab);
+        let again = descriptor.purged() & mask;
+        if again != 0 {
+            descriptor.set_purged(descriptor.purged() & !mask);
+            self.regret(again.count_ones() as usize * class.bytes());
+        }
+    }
+
+    /// Bytes of free blocks in a SuperSlab whose pages could go back, at about this moment.
+    pub(super) fn dirt_of_blocks(&self, superslab: SuperIndex) -> usize {
+        let slabs = (0..PIECES as u32).map(|piece| superslab.piece(piece));
+        slabs
+            .map(|slab| match self.space.tenant(slab) {
+                Tenant::Slab { class, distance: 0 } if is_purged_by_block(class, Shape::of(class)) => {
+                    let free = self.space.blocks(slab, Shape::of(class)).word(0);
+                    (free & !self.space.slab(slab).purged()).count_ones() as usize * class.bytes()
+                }
+                _ => 0,
+            })
+            .sum()
+    }
+
+    /// Whether parts of a SuperSlab may go back to the kernel.
+    fn may_split(&self, superslab: SuperIndex) -> bool {
+        !self.may_be_huge(superslab) || self.space.superslab(superslab).dirt() >= SUPERSLAB_BYTES / 2
+    }
+
+    /// Whether the kernel may back the SuperSlab by a huge page.
+    pub(super) fn may_be_huge(&self, superslab: SuperIndex) -> bool {
+        (superslab.0 - self.superslab(0).0) as usize >= self.settings.huge_from
     }
 }

@@ -17,13 +17,22 @@ use crate::slab::piece_mask::{longest_run, run_mask, shortest_run};
 use crate::slab::space::{SlabIndex, SuperIndex, SuperLinks};
 use crate::sync::Ordering;
 use crate::sync::tagged_stack::TaggedStack;
-use crate::units::PIECES;
+use crate::units::{PIECE_BYTES, PIECES};
 
 /// How many SuperSlabs of one list are looked at before the next list is tried.
 const TRIES: usize = 2;
 
 /// How many pieces must have come back before lists are sorted anew, at least.
 const WORTHWHILE: u32 = 16;
+
+/// A run of pieces that is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Its first piece.
+    pub(crate) first: SlabIndex,
+    /// Whether nobody has written to it since the kernel gave the memory.
+    pub(crate) reads_zero: bool,
+}
 
 /// Why no run was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +49,7 @@ impl Pool<'_> {
 
     /// Takes a run of `pieces` (1 to 32) that lies in one SuperSlab, of the given zone if there is one to be
     /// had; maps a new SuperSlab if need be.
-    pub(crate) fn take_run(&self, zone: Zone, pieces: u32) -> Result<SlabIndex, Shortage> {
+    pub(crate) fn take_run(&self, zone: Zone, pieces: u32) -> Result<Run, Shortage> {
         if let Some(run) = self.take_listed_run(zone, pieces) {
             return Ok(run);
         }
@@ -58,13 +67,13 @@ impl Pool<'_> {
     }
 
     /// Takes a run from a new SuperSlab.
-    fn take_new_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {
+    fn take_new_run(&self, zone: Zone, pieces: u32) -> Option<Run> {
         let superslab = self.map_superslab(zone)?;
         self.space.superslab(superslab).units().open(PIECES as u32);
         self.take_held_run(superslab, pieces)
     }
 
-    fn take_listed_run(&self, zone: Zone, pieces: u32) -> Option<SlabIndex> {
+    fn take_listed_run(&self, zone: Zone, pieces: u32) -> Option<Run> {
         let links = SuperLinks(self.space);
         for (length, list) in self.lists(zone).runs.iter().enumerate().skip(pieces as usize) {
             for _ in 0..TRIES {
@@ -87,18 +96,29 @@ impl Pool<'_> {
     }
 
     /// Takes a run from a SuperSlab that the caller holds, and lets go of it.
-    fn take_held_run(&self, superslab: SuperIndex, pieces: u32) -> Option<SlabIndex> {
+    fn take_held_run(&self, superslab: SuperIndex, pieces: u32) -> Option<Run> {
         let units = self.space.superslab(superslab).units();
-        let found = shortest_run(units.word(0) as u32, pieces);
-        if let Some(start) = found {
+        let found = shortest_run(units.word(0) as u32, pieces).map(|start| {
             units.take_mask(0, run_mask(start, pieces));
-            self.note_backed(superslab, run_mask(start, pieces) as u32);
-        }
+            let reads_zero = self.note_pieces_taken(superslab, run_mask(start, pieces) as u32);
+            Run { first: superslab.piece(start), reads_zero }
+        });
         let taken = if found.is_some() { pieces } else { 0 };
         if units.settle(taken, Rest::List) == State::Listed {
             self.list_superslab(superslab);
         }
-        found.map(|start| superslab.piece(start))
+        found
+    }
+
+    /// Notes that a taker is about to touch pieces of a SuperSlab that it holds; returns whether they read as
+    /// zero.
+    fn note_pieces_taken(&self, superslab: SuperIndex, pieces: u32) -> bool {
+        let touched = if self.may_be_huge(superslab) || self.settings.prefault { u32::MAX } else { pieces };
+        let taken = self.space.superslab(superslab).note_taken(pieces, touched);
+        if taken.again > 0 {
+            self.regret(taken.again as usize * PIECE_BYTES);
+        }
+        taken.reads_zero
     }
 
     /// Gives back a run that the caller owns.

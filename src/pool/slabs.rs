@@ -1,6 +1,7 @@
 //! Slabs come and go: carved from runs of pieces, retired when every block is free.
 
 use super::Pool;
+use super::runs::Run;
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
 use crate::size_class::SizeClass;
@@ -16,26 +17,36 @@ use crate::units::PIECE_BYTES;
 /// for them instead: half a SuperSlab of Tiny ones.
 const WORTHWHILE: u32 = 16;
 
+/// A new slab.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carved {
+    pub(super) slab: SlabIndex,
+    /// Whether the carver holds it (`Held`), or nothing is left (`Full`).
+    pub(super) state: State,
+    /// Whether nobody has written to its blocks since the kernel gave the memory.
+    pub(super) reads_zero: bool,
+}
+
 impl Pool<'_> {
     /// Carves a slab of `class` and takes its first `want` blocks, each passed to `sink(word, mask)`.
-    /// Returns the slab and whether the caller holds it (`Held`) or nothing is left (`Full`). `None` if
-    /// there is no memory, or the thread [may not carve](Pool::may_carve) here.
+    /// `None` if there is no memory, or the thread [may not carve](Pool::may_carve) here.
     pub(super) fn carve(
         &self,
         class: SizeClass,
         want: u32,
         sink: impl FnMut(SlabIndex, usize, u64),
-    ) -> Option<(SlabIndex, State)> {
+    ) -> Option<Carved> {
         let shape = Shape::of(class);
         if !self.may_carve() {
             return None;
         }
-        let slab = self.take_run(Zone::of(class), shape.pieces as u32).ok()?;
+        let Run { first: slab, reads_zero } = self.take_run(Zone::of(class), shape.pieces as u32).ok()?;
         if self.settings.touch_on_carve && !self.touch(slab, shape) {
             self.give_run(slab, shape.pieces as u32);
             return None;
         }
         self.space.slab(slab).set_cursor(0);
+        self.space.slab(slab).set_purged(0);
         self.space.set_tenant(slab, shape.pieces, |distance| Entry::slab(class, distance));
         let mut sink = sink;
         let units = self.space.blocks(slab, shape);
@@ -43,7 +54,7 @@ impl Pool<'_> {
             .open_taking(shape.blocks as u32, want, Spread::of(shape), |word, mask| sink(slab, word, mask));
         // Relaxed: a statistic.
         self.node.counts.slabs_carved.fetch_add(1, Ordering::Relaxed);
-        Some((slab, state))
+        Some(Carved { slab, state, reads_zero })
     }
 
     /// Backs the pages of a slab at once, by this CPU: for where nothing but the first touch decides

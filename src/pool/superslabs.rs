@@ -52,6 +52,7 @@ impl Pool<'_> {
         // Relaxed: statistics.
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
+        self.regret_superslab();
         if self.settings.touch_on_carve {
             // The first touch may back all of it, by a huge page; while it is nobody else's, a wrong one
             // can be dropped.
@@ -110,7 +111,7 @@ impl Pool<'_> {
         if unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) }.is_err() {
             return false;
         }
-        self.space.superslab(superslab).set_backed(0);
+        self.space.superslab(superslab).note_released();
         let retired = units.retire(PIECES as u32);
         debug_assert!(retired);
         let (range, first) = self.zone_range(self.zone_of(superslab));

@@ -44,10 +44,10 @@ pub(crate) struct Regions(pub(crate) *const *mut u8);
 /// The number of headers that a region may have at most: 64 nodes x 128 classes.
 pub(crate) const MAX_HEADERS: usize = 64 * 128;
 
-/// A region on which every operation misses: all headers `{0, 0}`, and a null cell below its base.
-/// Nobody writes it.
+/// The memory of a region without lists: a null cell, and headers `{0, 0}` above it.
 type NoRegion = [AtomicU64; 2 + MAX_HEADERS / 2];
 
+/// Regions on which every operation misses. Nobody writes them.
 static EMPTY_REGION: NoRegion = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
 static UNOPENED_REGION: NoRegion = [const { AtomicU64::new(0) }; 2 + MAX_HEADERS / 2];
 

@@ -5,7 +5,7 @@
 
 use super::free_units::FreeUnits;
 use super::shape::{MAX_BLOCKS, Shape};
-use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::units::PIECES;
 
 /// Bitmap words inside the descriptor: enough for every class from 256 B up.
@@ -25,7 +25,11 @@ pub(crate) struct Slab {
     pub(crate) link: AtomicU32,
     /// The bitmap word where the holder goes on looking for free blocks. Written by the holder only.
     cursor: AtomicU16,
-    reserved: [AtomicU8; 22],
+    reserved: [AtomicU16; 3],
+    /// Bit set = the pages of this free block went back to the kernel, and nobody has taken it since. Only of
+    /// slabs whose bitmap is one word. Written by the holder.
+    purged: AtomicU64,
+    spare: AtomicU64,
     /// The bitmap, if it fits.
     words: [AtomicU64; INLINE_WORDS],
 }
@@ -53,6 +57,26 @@ impl Slab {
         // Relaxed: as in `cursor`; handing the slab on publishes it.
         self.cursor.store(word as u16, Ordering::Relaxed);
     }
+
+    /// The free blocks whose pages went back to the kernel, for the holder.
+    pub(crate) fn purged(&self) -> u64 {
+        // Relaxed, here and below: as in `cursor`.
+        self.purged.load(Ordering::Relaxed)
+    }
+
+    /// Notes for which free blocks the kernel has the pages.
+    pub(crate) fn set_purged(&self, blocks: u64) {
+        self.purged.store(blocks, Ordering::Relaxed);
+    }
+}
+
+/// What is known of pieces that go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// They read as zero: nobody has written to them since the kernel gave them.
+    pub(crate) reads_zero: bool,
+    /// So many of them had gone back to the kernel.
+    pub(crate) again: u32,
 }
 
 /// The descriptor of a SuperSlab.
@@ -72,9 +96,13 @@ pub(crate) struct SuperSlab {
     freed_ms: AtomicU32,
     /// Bit set = the kernel may have backed the piece. Written by the holder.
     backed: AtomicU32,
-    /// Bit set = the piece was free when the last walk came by. Written by the holder.
-    rested: AtomicU32,
-    reserved: [AtomicU32; 8],
+    /// Bit set = somebody may have written to the piece since the kernel gave it. Written by the holder.
+    written: AtomicU32,
+    /// Bit set = the piece went back to the kernel, and nobody has taken it since. Written by the holder.
+    purged: AtomicU32,
+    /// Bytes that could go back to the kernel, when this was last looked at. A hint, written by who looks.
+    dirt: AtomicU32,
+    reserved: [AtomicU32; 6],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -86,22 +114,48 @@ impl SuperSlab {
         FreeUnits::new(&self.avail, &self.free)
     }
 
-    /// The pieces that the kernel may have backed, for the holder.
+    /// The pieces that the kernel may have backed, for the holder. A hint for others.
     pub(crate) fn backed(&self) -> u32 {
         // Relaxed, here and below: the holder's; handing the SuperSlab on publishes.
         self.backed.load(Ordering::Relaxed)
     }
 
-    /// Notes which pieces the kernel may have backed.
-    pub(crate) fn set_backed(&self, pieces: u32) {
-        self.backed.store(pieces, Ordering::Relaxed);
+    /// Notes that `pieces` go out, and that the kernel may back `touched` from now on, for the holder.
+    pub(crate) fn note_taken(&self, pieces: u32, touched: u32) -> Taken {
+        let [backed, written, purged] =
+            [&self.backed, &self.written, &self.purged].map(|mask| mask.load(Ordering::Relaxed));
+        let taken = Taken { reads_zero: written & pieces == 0, again: (purged & pieces).count_ones() };
+        if backed & touched != touched || written & pieces != pieces || taken.again > 0 {
+            self.backed.store(backed | touched, Ordering::Relaxed);
+            self.written.store(written | pieces, Ordering::Relaxed);
+            self.purged.store(purged & !pieces, Ordering::Relaxed);
+        }
+        taken
     }
 
-    /// Notes which pieces are free; returns those that were when this was last called.
-    pub(crate) fn exchange_rested(&self, free: u32) -> u32 {
-        let rested = self.rested.load(Ordering::Relaxed);
-        self.rested.store(free, Ordering::Relaxed);
-        rested
+    /// Notes that free `pieces` went back to the kernel, for the holder.
+    pub(crate) fn note_purged(&self, pieces: u32) {
+        for mask in [&self.backed, &self.written] {
+            mask.store(mask.load(Ordering::Relaxed) & !pieces, Ordering::Relaxed);
+        }
+        self.purged.store(self.purged.load(Ordering::Relaxed) | pieces, Ordering::Relaxed);
+    }
+
+    /// Notes that the whole SuperSlab went back to the kernel, for the holder.
+    pub(crate) fn note_released(&self) {
+        for mask in [&self.backed, &self.written, &self.purged] {
+            mask.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that could go back to the kernel, when this was last looked at.
+    pub(crate) fn dirt(&self) -> usize {
+        self.dirt.load(Ordering::Relaxed) as usize
+    }
+
+    /// Notes how many bytes could go back to the kernel.
+    pub(crate) fn set_dirt(&self, bytes: usize) {
+        self.dirt.store(bytes as u32, Ordering::Relaxed);
     }
 
     /// When the last piece came back, for the owner of a SuperSlab of which every piece is free.

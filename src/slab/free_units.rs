@@ -184,6 +184,12 @@ impl<'a> FreeUnits<'a> {
         self.words[word].load(Ordering::Relaxed)
     }
 
+    /// The free bits of word `word` that the holder may use as it likes, as long as it holds.
+    pub(crate) fn free_now(&self, word: usize) -> u64 {
+        // Acquire: pairs with the Release in `set`; only the holder clears bits.
+        self.words[word].load(Ordering::Acquire)
+    }
+
     /// The holder is done, having taken `taken` units. Returns the state it left: `Full` (nobody's
     /// now: hands off), `Held` (still the caller's), or `Listed` (the caller must push it).
     pub(crate) fn settle(&self, taken: u32, rest: Rest) -> State {

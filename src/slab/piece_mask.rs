@@ -1,23 +1,23 @@
-//! Runs of set bits in the mask of a SuperSlab's free pieces: pure functions.
+//! Runs of set bits in a mask of free pieces or blocks: pure functions.
 
-/// The mask of `pieces` pieces from `start` on.
+/// The mask of `pieces` units from `start` on.
 pub(crate) fn run_mask(start: u32, pieces: u32) -> u64 {
     (u64::MAX >> (64 - pieces)) << start
 }
 
 /// The length of the longest run of set bits.
 pub(crate) fn longest_run(free: u32) -> u32 {
-    runs(free).map(|(_, len)| len).max().unwrap_or(0)
+    runs(free.into()).map(|(_, len)| len).max().unwrap_or(0)
 }
 
 /// The beginning of the shortest run of at least `pieces` set bits, the lowest of equals.
 pub(crate) fn shortest_run(free: u32, pieces: u32) -> Option<u32> {
-    runs(free).filter(|(_, len)| *len >= pieces).min_by_key(|(_, len)| *len).map(|(start, _)| start)
+    runs(free.into()).filter(|(_, len)| *len >= pieces).min_by_key(|(_, len)| *len).map(|(start, _)| start)
 }
 
 /// The runs of set bits, as (start, length), from below.
-pub(crate) fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
-    let (mut left, mut at) = (u64::from(free), 0);
+pub(crate) fn runs(free: u64) -> impl Iterator<Item = (u32, u32)> {
+    let (mut left, mut at) = (free, 0);
     core::iter::from_fn(move || {
         if left == 0 {
             return None;
@@ -26,7 +26,8 @@ pub(crate) fn runs(free: u32) -> impl Iterator<Item = (u32, u32)> {
         let len = (left >> gap).trailing_ones();
         let start = at + gap;
         at = start + len;
-        left = left >> gap >> len;
+        // In two steps, since a shift by 64 is none.
+        left = (left >> gap >> (len - 1)) >> 1;
         Some((start, len))
     })
 }
@@ -39,7 +40,8 @@ mod tests {
     fn finds_runs_of_set_bits() {
         assert_eq!(runs(0).count(), 0);
         assert!(runs(0b0111_0110_0000).eq([(5, 2), (8, 3)]));
-        assert!(runs(u32::MAX).eq([(0, 32)]));
+        assert!(runs(u32::MAX.into()).eq([(0, 32)]));
+        assert!(runs(u64::MAX).eq([(0, 64)]));
         assert_eq!(longest_run(0b0111_0110_0001), 3);
     }
 

@@ -1,8 +1,7 @@
 //! What the machine and the container leave to the process at this moment, beside what was found at start.
 //!
-//! The heap keeps the nodes that it found at start. CPUs that go offline leave their region behind, until
-//! [`trim`](crate::trim) or, for blocks of other nodes, the first miss elsewhere after a while empties it;
-//! memory of a node that the process may not use any more is moved by the kernel.
+//! The heap keeps the nodes that it found at start. CPUs that go offline leave their region behind, until a
+//! maintenance pass, [`trim`](crate::trim), or misses on other CPUs after a while empty it; memory of a node that the process may not use any more is moved by the kernel.
 
 use crate::heap::Heap;
 use crate::os::policy::allowed_nodes;
