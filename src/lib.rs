@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  7  placement     blocks of a node that is asked for by name
+//!     unsized_blocks  blocks that are given back by their address alone: for C
 //!  6  global        GlobalAlloc, and nothing else
 //!  5  heap          the cold routes: refill, flush, Huge blocks, realloc, start
 //!  4  cache         regions per CPU (or per thread), the hit path
@@ -51,6 +52,9 @@ mod sync;
 #[allow(unsafe_code)]
 pub mod telemetry;
 pub mod units;
+#[cfg(not(loom))]
+#[allow(unsafe_code)]
+pub mod unsized_blocks;
 
 #[cfg(not(loom))]
 pub use config::Config;

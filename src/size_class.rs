@@ -41,6 +41,13 @@ impl SizeClass {
         Self(TINY_CLASSES[(size + 7) >> 3])
     }
 
+    /// The class of a request of at most [`TINY_MAX`] bytes for a block aligned to 16, by one table look-up: a
+    /// multiple of 16 bytes, 16 at least.
+    #[inline(always)]
+    pub const fn of_tiny_by_16(size: usize) -> Self {
+        Self(TINY_CLASSES_BY_16[(size + 15) >> 4])
+    }
+
     /// The class with this index, if there is one.
     #[inline]
     pub const fn from_index(index: usize) -> Option<Self> {
@@ -106,6 +113,17 @@ const TINY_CLASSES: [u8; TINY_MAX / 8 + 1] = {
     table
 };
 
+/// `TINY_CLASSES_BY_16[(size + 15) / 16]` is the class of `size <= TINY_MAX` where blocks are aligned to 16.
+const TINY_CLASSES_BY_16: [u8; TINY_MAX / 16 + 1] = {
+    let mut table = [SizeClass::of(16).0; TINY_MAX / 16 + 1];
+    let mut i = 1;
+    while i < table.len() {
+        table[i] = SizeClass::of(i * 16).0;
+        i += 1;
+    }
+    table
+};
+
 const _: () = assert!(SizeClass::of(LARGE_MAX).index() == CLASSES - 1);
 
 #[cfg(all(test, not(loom)))]
@@ -123,6 +141,16 @@ mod tests {
             if size <= TINY_MAX {
                 assert_eq!(SizeClass::of_tiny(size), class);
             }
+        }
+    }
+
+    #[test]
+    fn blocks_aligned_to_16_are_the_smallest_multiples_of_16_that_fit() {
+        for size in 0..=TINY_MAX {
+            let class = SizeClass::of_tiny_by_16(size);
+            assert!(class.bytes() >= size.max(1) && class.bytes().is_multiple_of(16));
+            let smaller = SizeClass::all().take(class.index()).filter(|c| c.bytes().is_multiple_of(16));
+            assert!(smaller.map(SizeClass::bytes).all(|bytes| bytes < size), "{size}");
         }
     }
 

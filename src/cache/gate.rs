@@ -3,7 +3,8 @@
 //! Which way a call goes is decided by one comparison that the hit path needs anyway: its size
 //! against a limit. Before start, in fallback mode, and for frees on machines with several nodes, the
 //! limit is -1 and every size is beyond it. So it is for allocations while any thread prefers a node: the
-//! hit path need not know of preferences, and pays for them only while there is one.
+//! hit path need not know of preferences, and pays for them only while there is one. A free that names no size
+//! is decided by its address in the same way: where it may not go the direct way, no address is in sight.
 //!
 //! # State
 //! `alloc_limit` is one word, so that threads that begin and end to prefer need no order:
@@ -15,8 +16,10 @@
 //! | -1 - n | open, but n threads prefer a node | one less by [`divert`], one more or the limit by [`undivert`] |
 
 use crate::rseq::{self, Area, Regions};
-use crate::size_class::{SizeClass, TINY_MAX};
-use crate::sync::{AtomicIsize, AtomicPtr, Ordering};
+use crate::size_class::{MID_MAX, SizeClass, TINY_MAX};
+use crate::slab::page_map::{Entry, View};
+use crate::sync::{AtomicIsize, AtomicPtr, AtomicU16, AtomicUsize, Ordering};
+use crate::units::PIECE_SHIFT;
 
 /// See the module.
 #[repr(C, align(64))]
@@ -30,7 +33,19 @@ struct Gate {
     area: AtomicIsize,
     /// A [`Regions`]. Written before the limits.
     regions: AtomicPtr<*mut u8>,
+    /// Bytes of address space in which `free` looks a block up directly; 0 if it does not. Written last, with
+    /// Release.
+    view_bytes: AtomicUsize,
+    /// Where that begins. Written before its size.
+    view_base: AtomicUsize,
+    /// Its page map. Written before its size.
+    view_entries: AtomicPtr<AtomicU16>,
 }
+
+const _: () = assert!(size_of::<Gate>() == 64);
+
+/// Classes of Tiny and Mid blocks.
+const MID_CLASSES: usize = SizeClass::of(MID_MAX).index() + 1;
 
 /// The limit of a closed gate.
 const CLOSED: isize = -1;
@@ -40,6 +55,9 @@ static GATE: Gate = Gate {
     free_limit: AtomicIsize::new(CLOSED),
     area: AtomicIsize::new(0),
     regions: AtomicPtr::new(core::ptr::null_mut()),
+    view_bytes: AtomicUsize::new(0),
+    view_base: AtomicUsize::new(0),
+    view_entries: AtomicPtr::new(core::ptr::null_mut()),
 };
 
 /// Opens the hit path: from now on sizes up to the limits (at most [`TINY_MAX`]) go to this CPU's
@@ -71,6 +89,35 @@ pub(crate) fn undivert(alloc_limit: isize) {
 fn change_limit(change: impl Fn(isize) -> isize) {
     // Release: whoever reads the new limit reads what `open` wrote. Relaxed on failure: tried again.
     let _ = GATE.alloc_limit.fetch_update(Ordering::Release, Ordering::Relaxed, |limit| Some(change(limit)));
+}
+
+/// Lets frees that name no size look blocks up in `view` and call [`push`]: all nodes are one.
+///
+/// # Safety
+/// The gate is open; the view's page map is valid for ever.
+pub(crate) unsafe fn open_view(view: &View) {
+    // Relaxed: published by the Release store below.
+    GATE.view_base.store(view.base, Ordering::Relaxed);
+    GATE.view_entries.store(view.entries.as_ptr(), Ordering::Relaxed);
+    // Release: pairs with the Acquire load in `class_in_view`.
+    GATE.view_bytes.store(view.bytes, Ordering::Release);
+}
+
+/// The class of the slab in which a block lies, if it is Tiny or Mid and the block may be given to [`push`].
+/// Any pointer will do.
+#[inline(always)]
+pub(crate) fn class_in_view(block: *mut u8) -> Option<SizeClass> {
+    // Acquire: pairs with the Release in `open_view`.
+    let bytes = GATE.view_bytes.load(Ordering::Acquire);
+    // Relaxed, here and below: acquired with the size.
+    let offset = block.addr().wrapping_sub(GATE.view_base.load(Ordering::Relaxed));
+    if offset >= bytes {
+        return None;
+    }
+    let entries = GATE.view_entries.load(Ordering::Relaxed);
+    // SAFETY: the page map has an entry for each piece of the view, for ever. Relaxed: see `Space::tenant`.
+    let entry = unsafe { &*entries.add(offset >> PIECE_SHIFT) }.load(Ordering::Relaxed);
+    Entry(entry).class_below(MID_CLASSES)
 }
 
 /// Whether an allocation of `size` bytes may call [`pop`]; if so it is Tiny.

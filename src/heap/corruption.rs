@@ -11,6 +11,13 @@ pub(crate) fn foreign(block: *mut u8) -> ! {
     die(Line::new().push_str("free of ").push_hex(block.addr()).push_str(": not from this allocator"))
 }
 
+/// A pointer into this allocator's memory at which no block begins.
+#[cold]
+#[inline(never)]
+pub(crate) fn no_block(block: *mut u8) -> ! {
+    die(Line::new().push_str("free of ").push_hex(block.addr()).push_str(": no block begins there"))
+}
+
 /// A block of `class` that can't be given back.
 #[cold]
 #[inline(never)]

@@ -31,6 +31,14 @@ impl Mapping {
     fn new(address: usize, bytes: usize) -> Self {
         Self((address >> SUPERSLAB_SHIFT) << 32 | bytes >> SUPERSLAB_SHIFT)
     }
+
+    fn address(&self) -> usize {
+        self.0 >> 32 << SUPERSLAB_SHIFT
+    }
+
+    fn bytes(&self) -> usize {
+        (self.0 as u32 as usize) << SUPERSLAB_SHIFT
+    }
 }
 
 impl Mappings {
@@ -48,6 +56,14 @@ impl Mappings {
             .any(|slot| slot.compare_exchange(mapping.0, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok())
     }
 
+    /// Bytes of the mapping that begins at `address`; `None` if there is none.
+    fn bytes_at(&self, address: usize) -> Option<usize> {
+        let begins = |mapping: &Mapping| mapping.address() == address;
+        // Relaxed: as in `put`.
+        let mut all = self.blocks.iter().map(|slot| Mapping(slot.load(Ordering::Relaxed)));
+        all.find(begins).map(|mapping| mapping.bytes()).filter(|bytes| *bytes > 0)
+    }
+
     /// Bytes in mappings at this moment.
     pub(crate) fn bytes(&self) -> usize {
         // Relaxed: a statistic.
@@ -56,6 +72,11 @@ impl Mappings {
 }
 
 impl Heap {
+    /// Bytes of the mapping that begins at `block`; `None` if there is none.
+    pub(super) fn mapping_bytes(&self, block: *mut u8) -> Option<usize> {
+        self.shared.mappings.bytes_at(block.addr())
+    }
+
     /// A mapping of `bytes` bytes for one block, zeroed; null if there is none to be had.
     pub(super) fn allocate_mapping(&self, bytes: usize, align: usize) -> *mut u8 {
         if !self.budget.take(bytes) {

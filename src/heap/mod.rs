@@ -10,11 +10,13 @@
 //! | [`huge`], [`mappings`] | blocks beyond 1 MiB |
 //! | [`homing`] | blocks of other nodes go home for their age |
 //! | [`resize`] | `realloc` |
+//! | [`by_address`] | blocks whose size the caller does not name |
 //! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
 //! | [`forks`] | what a forked child puts right |
 //! | [`drain`], [`maintain`] | giving back what the caches hold, at once or by and by |
 //! | [`corruption`] | the last words |
 
+pub(crate) mod by_address;
 pub(crate) mod corruption;
 pub(crate) mod drain;
 pub(crate) mod flush;

@@ -165,8 +165,13 @@ pub(super) fn open_gate(heap: &Heap) {
     if let Some(per_cpu) = &heap.per_cpu {
         let free_limit = if heap.nodes == 1 { ALLOC_LIMIT } else { -1 };
         // SAFETY: the table has a region for each possible CPU, and entries for -1 and -2; `area` is
-        // from `rseq::area`; headers exist for all classes.
-        unsafe { gate::open(per_cpu.table(), heap.area, ALLOC_LIMIT, free_limit) };
+        // from `rseq::area`; headers exist for all classes; the page map is never unmapped.
+        unsafe {
+            gate::open(per_cpu.table(), heap.area, ALLOC_LIMIT, free_limit);
+            if heap.nodes == 1 {
+                gate::open_view(&heap.space.view());
+            }
+        }
     }
 }
 

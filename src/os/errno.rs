@@ -57,6 +57,13 @@ impl Errno {
         // valid, aligned and written by this thread only.
         Self(unsafe { *libc::__errno_location() })
     }
+
+    /// Makes it the calling thread's `errno`.
+    #[inline]
+    pub fn set(self) {
+        // SAFETY: as in `last`.
+        unsafe { *libc::__errno_location() = self.0 }
+    }
 }
 
 impl fmt::Display for Errno {
@@ -89,8 +96,7 @@ impl Default for ErrnoGuard {
 impl Drop for ErrnoGuard {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: as in `Errno::last`; the write is to this thread's own `errno`.
-        unsafe { *libc::__errno_location() = self.saved }
+        Errno(self.saved).set();
     }
 }
 
@@ -115,14 +121,9 @@ pub(super) fn until_done(mut call: impl FnMut() -> Result<usize>) -> Result<usiz
 mod tests {
     use super::*;
 
-    fn set_errno(value: i32) {
-        // SAFETY: this thread's own `errno`.
-        unsafe { *libc::__errno_location() = value }
-    }
-
     #[test]
     fn guard_restores_errno_over_a_failing_call() {
-        set_errno(77);
+        Errno(77).set();
         {
             let _guard = ErrnoGuard::new();
             // SAFETY: closing a descriptor that cannot exist touches nothing.
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn minus_one_is_the_error_and_nothing_else_is() {
-        set_errno(libc::EPERM);
+        Errno::EPERM.set();
         assert_eq!(check(-1), Err(Errno::EPERM));
         assert_eq!(check(0), Ok(0));
         assert_eq!(check(4096), Ok(4096));

@@ -6,6 +6,8 @@
 
 use super::shape::MAX_SLAB_PIECES;
 use crate::size_class::{CLASSES, SizeClass};
+use crate::sync::AtomicU16;
+use core::ptr::NonNull;
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,16 @@ const _: () = assert!(CLASSES < HUGE as usize && MAX_SLAB_PIECES <= 256);
 
 /// The class byte of a piece in a Huge block.
 const HUGE: u8 = 255;
+
+/// The page map, and the addresses that it tells of.
+pub(crate) struct View {
+    /// Where they begin.
+    pub(crate) base: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// An entry for each piece.
+    pub(crate) entries: NonNull<AtomicU16>,
+}
 
 /// What a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +61,13 @@ impl Entry {
         (self.0 ^ Self::slab(class, 0).0) >> 8
     }
 
+    /// The class of the slab to which the piece belongs, if it is one of the first `classes`.
+    #[inline(always)]
+    pub(crate) const fn class_below(self, classes: usize) -> Option<SizeClass> {
+        let index = ((self.0 >> 8) as usize).wrapping_sub(1);
+        if index < classes { SizeClass::from_index(index) } else { None }
+    }
+
     /// What the entry says.
     #[inline]
     pub(crate) fn tenant(self) -> Tenant {
@@ -73,9 +92,12 @@ mod tests {
         assert!(
             SizeClass::all().all(|class| Entry(0).differs(class) != 0 && Entry::HUGE.differs(class) != 0)
         );
+        assert!([Entry::NONE, Entry::HUGE].map(|entry| entry.class_below(CLASSES)) == [None, None]);
         for class in SizeClass::all() {
             for distance in [0, 1, 15] {
                 let entry = Entry::slab(class, distance);
+                assert_eq!(entry.class_below(class.index()), None);
+                assert_eq!(entry.class_below(class.index() + 1), Some(class));
                 assert_eq!(entry.tenant(), Tenant::Slab { class, distance });
                 assert_eq!(entry.differs(class), 0);
                 assert!(SizeClass::all().all(|other| other == class || entry.differs(other) != 0));

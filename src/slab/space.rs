@@ -9,7 +9,7 @@
 
 use super::descriptor::{Bitmap, Slab, SuperSlab};
 use super::free_units::FreeUnits;
-use super::page_map::{Entry, Tenant};
+use super::page_map::{Entry, Tenant, View};
 use super::shape::Shape;
 use crate::os::{self, Result, memory};
 use crate::size_class::SizeClass;
@@ -189,6 +189,11 @@ impl Space {
     pub(crate) const fn slab_at(&self, address: usize) -> Option<SlabIndex> {
         let offset = address.wrapping_sub(self.base);
         if offset < self.bytes() { Some(SlabIndex((offset >> PIECE_SHIFT) as u32)) } else { None }
+    }
+
+    /// The page map, as the hit path sees it.
+    pub(crate) const fn view(&self) -> View {
+        View { base: self.base, bytes: self.bytes(), entries: self.page_map }
     }
 
     fn entry(&self, slab: SlabIndex) -> &AtomicU16 {

@@ -1,0 +1,44 @@
+//! `libnumaslab.so`: the memory functions of C and C++, for programs that were built without numaslab.
+//!
+//! ```text
+//! LD_PRELOAD=/usr/lib/libnumaslab.so program
+//! ```
+//!
+//! | file | functions |
+//! | --- | --- |
+//! | [`blocks`] | `malloc`, `free`, `calloc`, `realloc`, and what else C23 has |
+//! | [`aligned`] | `posix_memalign`, `aligned_alloc`, and their older kin |
+//! | [`tell`] | `malloc_usable_size`, `mallinfo2`, `malloc_trim`, `malloc_info`, ... |
+//! | [`glibc_names`] | the same by glibc's inner names |
+//! | [`cplusplus`] | `operator new` and `operator delete` in all forms |
+//!
+//! Everything is a thin layer over `numaslab::unsized_blocks`: what C adds is `errno`, checks of arguments, and
+//! names. As numaslab it is configured by the environment, `NUMASLAB_*`.
+//!
+//! # Rules of the house
+//! * Nothing here calls `malloc` by name, nor anything that may: a call into libc is one that takes no memory.
+//! * `errno` is `ENOMEM` after a failure and as it was after success, and so it is after `free`.
+//! * No thread-local storage of its own; the core's is reached by the initial-exec model.
+//! * Built with the profile `preload` nothing of the standard library is in it, and panics abort.
+#![cfg_attr(panic = "abort", no_std)]
+
+#[cfg(target_pointer_width = "32")]
+compile_error!("numaslab is for 64-bit machines");
+
+pub mod aligned;
+pub mod blocks;
+pub mod cplusplus;
+mod failure;
+pub mod glibc_names;
+#[cfg(panic = "abort")]
+mod panic;
+pub mod tell;
+
+use core_api::NumaSlab;
+
+// Without the standard library nobody else asks for it.
+#[link(name = "c")]
+unsafe extern "C" {}
+
+/// The door to the heap, configured by the environment alone.
+static HEAP: NumaSlab = NumaSlab::new();
