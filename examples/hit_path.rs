@@ -48,12 +48,31 @@ pub unsafe fn hit_dealloc_dynamic(block: *mut u8, size: usize, align: usize) {
     unsafe { HEAP.dealloc(block, Layout::from_size_align_unchecked(size, align)) }
 }
 
+/// Allocates any size: what C calls.
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub fn hit_malloc(size: usize) -> *mut u8 {
+    HEAP.malloc(size)
+}
+
+/// Frees any block: what C calls.
+///
+/// # Safety
+/// `block` comes from [`hit_malloc`].
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub unsafe fn hit_free(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.free(block) }
+}
+
 fn main() {
     for size in [1, 64, 1000] {
         // SAFETY: each block is freed once, as it was allocated.
         unsafe {
             hit_dealloc_const(black_box(hit_alloc_const()));
             hit_dealloc_dynamic(black_box(hit_alloc_dynamic(black_box(size), 8)), black_box(size), 8);
+            hit_free(black_box(hit_malloc(black_box(size))));
         }
     }
     println!("{}", numaslab::stats());
