@@ -10,7 +10,7 @@ use super::{CacheMode, HEAP, Heap, PlacementMode, Shared, WhyPerThread};
 use crate::cache::gate;
 use crate::cache::layout::Layout;
 use crate::cache::per_cpu::PerCpu;
-use crate::config::{Config, HugeMode, NumaMode, Prefault, RseqMode};
+use crate::config::{Config, HugeMode, Limit, NumaMode, Prefault, RseqMode};
 use crate::os::memory::{self, Advice};
 use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::thread_exit::ThreadExit;
@@ -238,7 +238,9 @@ fn build_in(
         }
         Err(why) => (CacheMode::PerThread(why), None),
     };
-    let limits = os::cgroup::memory_limits().ok();
+    // A dozen calls into the kernel, which short programs would feel.
+    let is_asked = [config.limit_hard(), config.limit_soft()].contains(&Limit::Cgroup);
+    let limits = if is_asked { os::cgroup::memory_limits().ok() } else { None };
     let hard = config.limit_hard().resolve(limits.and_then(|limits| limits.max_bytes));
     let soft = config.limit_soft().resolve(limits.and_then(|limits| limits.high_bytes));
     Ok(Heap {

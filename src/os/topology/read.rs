@@ -4,7 +4,7 @@
 //! 1. possible CPUs (else the size of the kernel's CPU masks);
 //! 2. online nodes (else: one node, done);
 //! 3. usable nodes: online, with memory, allowed; these become the dense ones;
-//! 4. distance rows, which also find the nearest usable node of the others;
+//! 4. if there are several: distance rows, which also find the nearest usable node of the others;
 //! 5. the home of each CPU from the CPU lists of all online nodes; the CPUs in none of them, because
 //!    they are offline, from the links in their directories;
 //! 6. the order of nodes around each node.
@@ -37,8 +37,12 @@ impl Topology {
         let online = node_set(root, b"/node/online").unwrap_or(NodeMask::EMPTY);
         let usable = usable_nodes(root, &online, allowed);
         self.number_nodes(root, &usable);
-        self.read_distances(root, &online, &usable);
-        self.read_homes(root, &online);
+        self.forget_distances();
+        // Of one node everything is known: it is the home of each CPU and the nearest to all others.
+        if self.node_count() > 1 {
+            self.read_distances(root, &online, &usable);
+            self.read_homes(root, &online);
+        }
         self.sort_neighbours();
     }
 
@@ -61,12 +65,15 @@ impl Topology {
         self.nodes = count.clamp(1, MAX_NODES) as u8;
     }
 
-    /// Reads the distances between dense nodes, and the dense node nearest to each other one.
-    fn read_distances(&mut self, root: &CStr, online: &NodeMask, usable: &NodeMask) {
+    fn forget_distances(&mut self) {
         for (from, row) in self.distance.iter_mut().enumerate() {
             row.fill(REMOTE_DISTANCE);
             row[from] = LOCAL_DISTANCE;
         }
+    }
+
+    /// Reads the distances between dense nodes, and the dense node nearest to each other one.
+    fn read_distances(&mut self, root: &CStr, online: &NodeMask, usable: &NodeMask) {
         let with_cpus = node_set(root, b"/node/has_cpu").unwrap_or(NodeMask::EMPTY);
         for from in online.iter() {
             let mut nearest = (u64::MAX, 0);
@@ -105,9 +112,6 @@ impl Topology {
                 self.home[cpu] = home;
                 listed[cpu / 64] |= 1 << (cpu % 64);
             });
-        }
-        if self.node_count() == 1 {
-            return;
         }
         let mut path = Path::new(root);
         let _ = read_list(path.push(b"/cpu/present"), MAX_CPUS, |cpu| {
