@@ -1,17 +1,17 @@
 //! Blocks beyond 1 MiB: runs of whole SuperSlabs in a node's range.
 //!
-//! Freed memory goes back to the kernel at once, so a new block reads as zero. A block that finds no
-//! room in any range gets a mapping of its own ([`super::mappings`]).
+//! A few freed blocks are kept for the next request of their size; else freed memory goes back to the kernel
+//! at once, so that a new block reads as zero. A block that finds no room in any range gets a mapping of its
+//! own ([`super::mappings`]).
 
 use super::{Answer, Heap, corruption};
-use crate::os::ErrnoGuard;
-use crate::os::memory::{self, Advice};
+use crate::os::{ErrnoGuard, clock};
 use crate::pool::Pool;
 use crate::pool::range::Run;
 use crate::slab::page_map::{Entry, Tenant};
 use crate::sync::Ordering;
 use crate::units::{NodeId, SUPERSLAB_BYTES, SUPERSLAB_SHIFT};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 /// SuperSlabs that a block of `size` bytes takes, one at least; `None` if that is beyond any address
 /// space.
@@ -20,12 +20,15 @@ pub(super) fn superslabs(size: usize) -> Option<usize> {
 }
 
 impl Heap {
-    /// A Huge block that reads as zero; nothing if there is no memory.
+    /// A Huge block; nothing if there is no memory.
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_huge(&self, size: usize, align: usize) -> Answer {
         let Some(len) = superslabs(size) else { return Answer::NOTHING };
         let _errno = ErrnoGuard::new();
+        if let Some(block) = self.reuse_huge(len, align) {
+            return Answer::used(block.as_ptr());
+        }
         if let Some(block) = self.place_huge_somewhere(size, align) {
             return Answer::fresh(block.as_ptr());
         }
@@ -40,6 +43,34 @@ impl Heap {
         self.place_huge_somewhere(size, align).map_or(Answer::NOTHING, |block| Answer::fresh(block.as_ptr()))
     }
 
+    /// A Huge block of `len` SuperSlabs that was freed a short while ago.
+    fn reuse_huge(&self, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let pool = self.pool(self.seat().node());
+        let is_aligned = |start| self.space.superslab_address(pool.superslab(start)).is_multiple_of(align);
+        let run = pool.node.huge_cache.take(len, is_aligned)?;
+        let block = self.begin_huge(&pool, run, len);
+        if run.len > len {
+            self.discard_huge(&pool, Run { start: run.start + len, len: run.len - len });
+        }
+        Some(block)
+    }
+
+    /// Keeps the run of a block that was freed, if there is room.
+    fn keep_huge(&self, pool: &Pool<'_>, run: Run) -> bool {
+        // Where pages lie where they are touched first, they suit one thread only; above the soft limit nothing
+        // is kept.
+        let most = self.settings.huge_cache_superslabs;
+        let keeps = !self.settings.touch_on_carve
+            && !self.budget.is_tight(0)
+            && pool.node.huge_cache.keep(run, most, clock::monotonic_ms());
+        if keeps {
+            // Relaxed: a statistic.
+            let bytes = (run.len * SUPERSLAB_BYTES) as u64;
+            pool.node.counts.huge_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        keeps
+    }
+
     /// A Huge block in the range of the nearest node that has room.
     fn place_huge_somewhere(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         let own = self.seat().node();
@@ -51,14 +82,18 @@ impl Heap {
     pub(super) fn place_huge(&self, node: NodeId, size: usize, align: usize) -> Option<NonNull<u8>> {
         let len = superslabs(size)?;
         let run = self.claim_huge(node, len, align)?;
-        let pool = self.pool(node);
+        Some(self.begin_huge(&self.pool(node), run, len))
+    }
+
+    /// Begins a Huge block of `len` SuperSlabs in a run that the caller owns, and counts all of the run.
+    fn begin_huge(&self, pool: &Pool<'_>, run: Run, len: usize) -> NonNull<u8> {
         let first = pool.superslab(run.start);
         self.space.set_tenant(first.piece(0), 1, |_| Entry::HUGE);
         self.space.superslab(first).set_huge(len);
         // Relaxed: statistics.
         pool.node.counts.huge_blocks.fetch_add(1, Ordering::Relaxed);
-        pool.node.counts.huge_bytes.fetch_add((len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);
-        Some(self.space.pointer(self.space.superslab_address(first)))
+        pool.node.counts.huge_bytes.fetch_add((run.len * SUPERSLAB_BYTES) as u64, Ordering::Relaxed);
+        self.space.pointer(self.space.superslab_address(first))
     }
 
     /// Claims and commits a run of a node's range, within the budget.
@@ -96,7 +131,12 @@ impl Heap {
             return self.release_mapping(block, len * SUPERSLAB_BYTES);
         };
         match self.huge_run(node, block, len) {
-            Some(run) if self.end_huge(node, run) => self.discard_huge(&self.pool(node), run),
+            Some(run) if self.end_huge(node, run) => {
+                let pool = self.pool(node);
+                if !self.keep_huge(&pool, run) {
+                    self.discard_huge(&pool, run);
+                }
+            }
             _ => corruption::not_huge(block, size),
         }
     }
@@ -138,18 +178,9 @@ impl Heap {
 
     /// Gives the memory of a run, or of the tail of one, back.
     pub(super) fn discard_huge(&self, pool: &Pool<'_>, run: Run) {
-        let bytes = run.len * SUPERSLAB_BYTES;
-        let at = self.space.pointer(self.space.superslab_address(pool.superslab(run.start)));
-        // SAFETY: the block that lay there is not in use any more.
-        if unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_err() {
-            // Locked memory: the kernel keeps it as it is, so it would not read as zero. Clear it, so
-            // that the promise holds.
-            // SAFETY: readable and writable, and nobody else's.
-            unsafe { ptr::write_bytes(at.as_ptr(), 0, bytes) };
-        }
-        pool.range().release(run);
-        self.budget.give(bytes);
+        pool.discard(run);
         // Relaxed: a statistic.
-        pool.node.counts.huge_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let bytes = (run.len * SUPERSLAB_BYTES) as u64;
+        pool.node.counts.huge_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

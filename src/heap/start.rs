@@ -36,7 +36,9 @@ const RANGE_FACTOR: usize = 4;
 /// Bytes at the beginning of a node's range that transparent huge pages are not asked for: a small
 /// program stays small.
 const SMALL_BYTES: usize = 16 << 20;
-/// The part of the cache of FREE SuperSlabs that is the least slack.
+/// The part of the bytes of FREE SuperSlabs that may lie in freed Huge blocks as well.
+const HUGE_CACHE: usize = 8;
+/// The part of them that is the least slack.
 const LEAST_SLACK: usize = 64;
 
 /// The largest size that `alloc` tries on the CPU's region at once.
@@ -263,6 +265,7 @@ fn build_in(
                 HugeMode::Never => usize::MAX,
                 HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
             },
+            huge_cache_superslabs: config.free_cache_bytes() / HUGE_CACHE / SUPERSLAB_BYTES,
             slack: Slack {
                 percent: config.slack_percent() as usize,
                 least_bytes: config.free_cache_bytes() / LEAST_SLACK,

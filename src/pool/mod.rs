@@ -8,6 +8,7 @@
 //! | [`runs`] | runs of pieces out of SuperSlabs |
 //! | [`slabs`], [`blocks`] | slabs out of runs, blocks out of slabs, and all the way back |
 //! | [`batch`], [`transfer`] | blocks that travel together, and between CPUs |
+//! | [`huge_cache`] | Huge blocks that were freed a short while ago |
 //! | [`strict`] | memory that must lie on its node |
 //! | [`budget`] | the limit on what is taken from the kernel |
 //!
@@ -18,6 +19,7 @@ pub(crate) mod batch;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
 pub(crate) mod budget;
+pub(crate) mod huge_cache;
 #[cfg(not(loom))]
 pub(crate) mod purge;
 #[cfg(not(loom))]

@@ -1,6 +1,7 @@
 //! The state of one node's pool, and the view through which it is used.
 
 use super::budget::Budget;
+use super::huge_cache::HugeCache;
 use super::surplus::Slack;
 use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
 use super::zone::ZoneLists;
@@ -40,6 +41,8 @@ pub(crate) struct NodePool {
     pub(super) regret: AtomicU64,
     /// SuperSlabs released as surplus and not mapped again since. Who looks adds and resets, mappers subtract.
     pub(super) released: AtomicU64,
+    /// Huge blocks that were freed a short while ago.
+    pub(crate) huge_cache: HugeCache,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.
@@ -77,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) prefault: bool,
     /// The first SuperSlab of a node's range that the kernel may back by a huge page.
     pub(crate) huge_from: usize,
+    /// How many SuperSlabs a node's cache of Huge blocks may hold.
+    pub(crate) huge_cache_superslabs: usize,
     /// How much free memory a node keeps.
     pub(crate) slack: Slack,
     /// Bounds of each node's transfer cache.

@@ -1,6 +1,7 @@
 //! SuperSlabs from the node's range: claimed, committed, counted against the limit.
 
 use super::Pool;
+use super::purge::Want;
 use super::range::{RangeMap, Run};
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
@@ -8,6 +9,7 @@ use crate::slab::avail::{Rest, State};
 use crate::slab::space::SuperIndex;
 use crate::sync::Ordering;
 use crate::units::{PAGE_BYTES, PIECES, SUPERSLAB_BYTES};
+use core::ptr;
 
 /// SuperSlabs are committed in chunks of this many: {when the node has at least, chunk}.
 const CHUNKS: [(u32, usize); 3] = [(64, 16), (8, 4), (0, 1)];
@@ -121,6 +123,36 @@ impl Pool<'_> {
         // Relaxed: a statistic.
         self.node.counts.superslabs.fetch_sub(1, Ordering::Relaxed);
         true
+    }
+
+    /// Gives the memory of a run that the caller owns, of Huge blocks, back to the kernel, and the run to the
+    /// range; it reads as zero then.
+    pub(crate) fn discard(&self, run: Run) {
+        let bytes = run.len * SUPERSLAB_BYTES;
+        let at = self.space.pointer(self.space.superslab_address(self.superslab(run.start)));
+        // SAFETY: the block that lay there is not in use any more.
+        if unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_err() {
+            // Locked memory: the kernel keeps it as it is, so it would not read as zero. Clear it, so
+            // that the promise holds.
+            // SAFETY: readable and writable, and nobody else's.
+            unsafe { ptr::write_bytes(at.as_ptr(), 0, bytes) };
+        }
+        self.range().release(run);
+        self.budget.give(bytes);
+    }
+
+    /// Gives freed Huge blocks back that have been kept for `age_ms`, as long as more is wanted; returns the
+    /// bytes.
+    pub(super) fn discard_kept(&self, age_ms: u32, now_ms: u64, want: &mut Want) -> usize {
+        let mut discarded = 0;
+        while !want.is_met()
+            && let Some(run) = self.node.huge_cache.take_older(age_ms, now_ms)
+        {
+            self.discard(run);
+            want.note(run.len * SUPERSLAB_BYTES);
+            discarded += run.len * SUPERSLAB_BYTES;
+        }
+        discarded
     }
 
     /// The SuperSlab with this number in the node's range.

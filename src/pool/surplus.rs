@@ -107,6 +107,7 @@ impl Pool<'_> {
             return 0;
         }
         self.sort_returned();
+        self.discard_kept(0, 0, &mut want);
         let keeps = glance.free.saturating_sub(wanted.div_ceil(SUPERSLAB_BYTES));
         let released =
             self.release_beyond(FreeBounds { superslabs: keeps, age_ms: u32::MAX }, 0, 0, &mut want);
@@ -151,10 +152,11 @@ impl Pool<'_> {
         slack.least_bytes.max(used / 100 * slack.percent).saturating_add(regret as usize)
     }
 
-    /// Looks at every SuperSlab that holds slabs, at about this moment; notes at each how much of it could go
+    /// Looks at every SuperSlab that holds slabs, and at the freed Huge blocks, at about this moment; notes at each how much of it could go
     /// back.
     fn glance(&self) -> Glance {
-        let mut glance = Glance::default();
+        let kept = self.node.huge_cache.superslabs() * SUPERSLAB_BYTES;
+        let mut glance = Glance { dirty: kept, ..Glance::default() };
         self.range().for_each_used(|number| self.glance_at(self.superslab(number), &mut glance));
         glance
     }

@@ -40,10 +40,12 @@ pub(crate) struct FreeBounds {
 }
 
 impl Pool<'_> {
-    /// Gives FREE SuperSlabs back to the kernel that are beyond the bounds, the longest free first, but
-    /// `most` at most; returns the bytes. Those that were freed last stay on top, where they are taken from.
+    /// Gives FREE SuperSlabs back to the kernel that are beyond the bounds, the longest free first, and freed
+    /// Huge blocks that are too old, but `most` of them at most; returns the bytes. SuperSlabs that were freed last stay on top, where they are taken from.
     pub(crate) fn release_aged(&self, bounds: FreeBounds, now_ms: u64, most: usize) -> usize {
-        self.release_beyond(bounds, self.reserve(), now_ms, &mut Want { bytes: usize::MAX, calls: most })
+        let mut want = Want { bytes: usize::MAX, calls: most };
+        self.discard_kept(bounds.age_ms, now_ms, &mut want)
+            + self.release_beyond(bounds, self.reserve(), now_ms, &mut want)
     }
 
     /// Gives FREE SuperSlabs back that are beyond the bounds, the longest free first, as long as more is
@@ -104,11 +106,13 @@ impl Pool<'_> {
         self.node.wanted_before.swap(lately, Ordering::Relaxed).max(lately) as usize
     }
 
-    /// Gives all FREE SuperSlabs back to the kernel; returns the bytes.
+    /// Gives all FREE SuperSlabs and freed Huge blocks back to the kernel; returns the bytes.
     pub(crate) fn release_free(&self) -> usize {
         // Some may have become free since they were listed.
         self.sort_all();
-        self.release_beyond(FreeBounds { superslabs: 0, age_ms: 0 }, 0, 0, &mut Want::ALL.clone())
+        let mut want = Want::ALL;
+        self.discard_kept(0, 0, &mut want)
+            + self.release_beyond(FreeBounds { superslabs: 0, age_ms: 0 }, 0, 0, &mut want)
     }
 
     /// Gives a SuperSlab, which the caller took off its list, back to the kernel; lists it again if that can't

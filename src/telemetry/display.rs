@@ -7,7 +7,7 @@ use core::fmt;
 type Number = (&'static str, fn(&NodeStats) -> u64);
 
 /// The numbers of a node.
-const NODE_NUMBERS: [Number; 14] = [
+const NODE_NUMBERS: [Number; 15] = [
     ("mapped_bytes", |node| node.mapped_bytes),
     ("in_use_bytes", |node| node.in_use_bytes),
     ("region_bytes", |node| node.region_bytes),
@@ -17,6 +17,7 @@ const NODE_NUMBERS: [Number; 14] = [
     ("slab_free_bytes", |node| node.slab_free_bytes),
     ("huge_bytes", |node| node.huge_bytes),
     ("huge_blocks", |node| node.huge_blocks),
+    ("huge_cached_bytes", |node| node.huge_cached_bytes),
     ("superslabs", |node| node.superslabs),
     ("superslabs_mapped", |node| node.superslabs_mapped),
     ("superslabs_refused", |node| node.superslabs_refused),

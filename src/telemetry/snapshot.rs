@@ -55,6 +55,8 @@ pub struct NodeStats {
     pub huge_bytes: u64,
     /// Huge blocks.
     pub huge_blocks: u64,
+    /// Bytes of freed Huge blocks that are kept for the next one.
+    pub huge_cached_bytes: u64,
     /// SuperSlabs that hold slabs.
     pub superslabs: u64,
     /// SuperSlabs taken from the kernel so far.
@@ -171,7 +173,9 @@ impl NodeStats {
         self.slabs_retired = of(&counts.slabs_retired);
         self.huge_bytes = of(&counts.huge_bytes);
         self.huge_blocks = of(&counts.huge_blocks);
-        self.mapped_bytes = self.superslabs * SUPERSLAB_BYTES as u64 + self.huge_bytes;
+        self.huge_cached_bytes = (pool.node.huge_cache.superslabs() * SUPERSLAB_BYTES) as u64;
+        self.mapped_bytes =
+            self.superslabs * SUPERSLAB_BYTES as u64 + self.huge_bytes + self.huge_cached_bytes;
         self.transfer_bytes = SizeClass::all().map(|c| pool.node.transfer.bytes_of(c) as u64).sum();
         pool.range().for_each_used(|number| self.read_superslab(pool, pool.superslab(number)));
     }
