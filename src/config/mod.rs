@@ -42,6 +42,7 @@ pub struct Config {
     rseq: RseqMode,
     numa: NumaMode,
     huge: HugeMode,
+    huge_spare_pages: u32,
     limit_soft: Limit,
     limit_hard: Limit,
     prewarm_superslabs: u32,
@@ -97,6 +98,12 @@ impl Config {
     /// Which huge pages are used. Balanced: [`HugeMode::Transparent`].
     pub const fn with_huge(self, mode: HugeMode) -> Self {
         Self { huge: mode, ..self }
+    }
+
+    /// How many pages of the reserved pool [`HugeMode::Reserved`] leaves free on the machine, for children of
+    /// a fork, which need one for each that they or their parent write to. All profiles: 0.
+    pub const fn with_huge_spare_pages(self, pages: u32) -> Self {
+        Self { huge_spare_pages: pages, ..self }
     }
 
     /// Above this many bytes taken from the kernel, free memory is given back at once instead of
@@ -187,6 +194,11 @@ impl Config {
     /// See [`with_huge`](Self::with_huge).
     pub const fn huge(&self) -> HugeMode {
         self.huge
+    }
+
+    /// See [`with_huge_spare_pages`](Self::with_huge_spare_pages).
+    pub const fn huge_spare_pages(&self) -> u32 {
+        self.huge_spare_pages
     }
 
     /// See [`with_limit_soft`](Self::with_limit_soft).

@@ -32,9 +32,18 @@ pub enum HugeMode {
     Never,
     /// Transparent huge pages are asked for (`MADV_HUGEPAGE`).
     Transparent,
-    /// 2 MiB pages from the reserved pool (hugetlb) while there are any, else transparent ones. Not
-    /// for programs that fork and go on in the child: when the pool is dry, the kernel kills the
-    /// child.
+    /// Blocks up to 1 MiB lie on 2 MiB pages of the kernel's reserved pool (hugetlb,
+    /// `/proc/sys/vm/nr_hugepages`) while their node has any, else on transparent ones; ordinary memory at
+    /// home comes before reserved pages on another node. Larger blocks, and all with
+    /// [`NumaMode::Interleave`], lie on transparent ones.
+    ///
+    /// Not for programs that fork and go on in the child: parent and child share each page until one of
+    /// them writes to it; then a page more is needed, and when the pool is dry, the kernel kills the child
+    /// with SIGBUS at its next touch. The parent never suffers. Who has to fork leaves as many pages free as
+    /// parent and child may write to
+    /// ([`with_huge_spare_pages`](super::Config::with_huge_spare_pages)), and calls
+    /// [`trim`](crate::trim) before, which gives free pages back to the pool. A child takes no pages
+    /// itself. Executing another program after a fork, or by posix_spawn(3), is no danger.
     Reserved,
 }
 

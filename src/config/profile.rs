@@ -28,6 +28,7 @@ impl Config {
             rseq: RseqMode::Auto,
             numa: NumaMode::Preferred,
             huge: HugeMode::Never,
+            huge_spare_pages: 0,
             limit_soft: Limit::None,
             limit_hard: Limit::None,
             prewarm_superslabs: 0,
@@ -43,7 +44,7 @@ impl Config {
     }
 
     /// Sets what the profiles differ in (cache sizes, huge page mode, free-SuperSlab cache) and leaves
-    /// the rest as it is: rseq, NUMA mode, limits, prewarm, prefault, node reserve, stats.
+    /// the rest as it is: rseq, NUMA mode, spare pages, limits, prewarm, prefault, node reserve, stats.
     pub const fn with_profile(self, profile: Profile) -> Self {
         match profile {
             Profile::Speed => self
@@ -112,6 +113,7 @@ mod tests {
             .with_prewarm_superslabs(3)
             .with_prefault(Prefault::On)
             .with_node_reserve_bytes(1 << 30)
+            .with_huge_spare_pages(5)
             .with_stats_at_exit(StatsAtExit::On);
         for profile in [Profile::Speed, Profile::Balanced, Profile::Lean] {
             let config = choices.with_cpu_cache_bytes(1).with_huge(HugeMode::Reserved).with_profile(profile);
@@ -125,6 +127,7 @@ mod tests {
             assert_eq!(config.limit_hard(), Limit::Bytes(9));
             assert_eq!((config.prewarm_superslabs(), config.prefault()), (3, Prefault::On));
             assert_eq!(config.node_reserve_bytes(), 1 << 30);
+            assert_eq!(config.huge_spare_pages(), 5);
             assert_eq!(config.stats_at_exit(), StatsAtExit::On);
         }
     }

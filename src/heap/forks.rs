@@ -29,12 +29,21 @@ use core::ptr::NonNull;
 const REPAIRING: u32 = 1;
 const READY: u32 = 2;
 
-/// The word that a fork clears; `None` where the kernel does not do that (before Linux 4.14): then regions
-/// are not put back.
-#[derive(Clone, Copy)]
-pub(crate) struct ForkMark(Option<NonNull<AtomicU32>>);
+/// What a fork clears.
+#[repr(C)]
+struct Words {
+    /// The mark.
+    regions: AtomicU32,
+    /// 1 in the process that started the heap, 0 in its children and theirs. Written at start.
+    origin: AtomicU32,
+}
 
-// SAFETY: the word is an atomic in memory that is never unmapped once the heap is published.
+/// The words that a fork clears; `None` where the kernel does not do that (before Linux 4.14): then regions
+/// are not put back, and nobody is known as a child.
+#[derive(Clone, Copy)]
+pub(crate) struct ForkMark(Option<NonNull<Words>>);
+
+// SAFETY: the words are atomics in memory that is never unmapped once the heap is published.
 unsafe impl Send for ForkMark {}
 // SAFETY: as above.
 unsafe impl Sync for ForkMark {}
@@ -48,16 +57,27 @@ impl ForkMark {
         // SAFETY: the caller's page; what a child loses of it is what it is for.
         let told = unsafe { memory::advise(page, PAGE_BYTES, Advice::WipeOnFork) }.is_ok();
         let mark = Self(told.then_some(page.cast()));
-        if let Some(word) = mark.word() {
+        if let Some(words) = mark.words() {
             // Relaxed: published with the heap.
-            word.store(READY, Ordering::Relaxed);
+            words.regions.store(READY, Ordering::Relaxed);
+            words.origin.store(1, Ordering::Relaxed);
         }
         mark
     }
 
-    fn word(&self) -> Option<&AtomicU32> {
+    fn words(&self) -> Option<&Words> {
         // SAFETY: see `new`.
-        self.0.map(|word| unsafe { word.as_ref() })
+        self.0.map(|words| unsafe { words.as_ref() })
+    }
+
+    fn word(&self) -> Option<&AtomicU32> {
+        self.words().map(|words| &words.regions)
+    }
+
+    /// Whether this process is a child of the one that started the heap.
+    pub(super) fn is_child(&self) -> bool {
+        // Relaxed: written before the heap was published, and then by forks only.
+        self.words().is_some_and(|words| words.origin.load(Ordering::Relaxed) == 0)
     }
 
     /// Whether regions may be taken away.

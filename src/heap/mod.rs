@@ -40,10 +40,11 @@ use crate::cache::gate;
 use crate::cache::layout::Layout;
 use crate::cache::per_cpu::PerCpu;
 use crate::cache::per_thread;
-use crate::config::{Config, NumaMode};
+use crate::config::{Config, HugeMode, NumaMode};
 use crate::os::thread_exit::ThreadExit;
-use crate::os::topology::Topology;
+use crate::os::topology::{Source, Topology};
 use crate::pool::budget::Budget;
+use crate::pool::reserved::PageSource;
 use crate::pool::{Pool, Settings};
 use crate::rseq::Area;
 use crate::rseq::area::Owner;
@@ -181,10 +182,28 @@ impl Heap {
             parcels: memory.parcels(&self.space),
             budget: &self.budget,
             settings: &self.settings,
+            topology: self.topology,
             carvers: self.settings.touch_on_carve.then_some(self.topology),
             strict: self.is_strict().then(|| self.topology.kernel_node(node)),
+            reserved: self.page_source(node),
             may_map: true,
         }
+    }
+
+    /// Where a node's SuperSlabs get pages of the reserved pool from, if they get any. With interleaving they
+    /// get none: each is a mapping of its own, and the kernel would begin each on the same node.
+    fn page_source(&self, node: NodeId) -> Option<PageSource> {
+        let is_wanted =
+            self.config.huge() == HugeMode::Reserved && self.config.numa() != NumaMode::Interleave;
+        // A child leaves what is free to the copies that it and its parent need.
+        if !is_wanted || self.fork_mark.is_child() {
+            return None;
+        }
+        let is_one_of_several = self.nodes > 1 || self.topology.node_count() == 1;
+        Some(match self.topology.source() {
+            Source::Sysfs if is_one_of_several => PageSource::Node(self.topology.kernel_node(node)),
+            _ => PageSource::Machine,
+        })
     }
 
     /// Whether memory must lie on its node and nowhere else.

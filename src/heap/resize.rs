@@ -124,7 +124,7 @@ impl Heap {
             Err(Errno::EINVAL) => true,
             // Before Linux 6.17 the source must be one mapping, which a block that lies where others
             // had been moved to is not. The target is a reservation now.
-            Err(error) if error != Errno::EEXIST && self.renew(node, target, bytes) => true,
+            Err(error) if error != Errno::EEXIST && self.pool(node).renew(target, bytes) => true,
             Err(_) => {
                 self.abandon_huge(node, self.huge_run(node, target.as_ptr(), new)?);
                 return None;

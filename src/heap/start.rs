@@ -16,6 +16,7 @@ use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
 use crate::os::{self, ErrnoGuard, Result, membarrier, thread};
+use crate::pool::backing::{advise_huge, bind};
 use crate::pool::budget::Budget;
 use crate::pool::surplus::Slack;
 use crate::pool::transfer::{Bounds, MAX_PARCELS, Parcel};
@@ -222,7 +223,13 @@ fn build_in(
             }
         }
     }
-    let placement = place(&config, topology, nodes, &space, &pools);
+    let binding = match config.numa() {
+        NumaMode::Interleave => Binding::Interleave,
+        // Not MPOL_BIND, see `pool::strict`.
+        _ => Binding::Preferred,
+    };
+    let huge_from = allow_huge(&config, nodes, &space);
+    let placement = place(&config, binding, topology, nodes, &space, &pools);
     let layout = Layout::new(nodes);
     let (area, owner) = area::find();
     let node_of = |cpu: CpuId| if nodes == 1 { NodeId::ZERO } else { topology.home(cpu) };
@@ -261,15 +268,14 @@ fn build_in(
         settings: Settings {
             touch_on_carve: matches!(placement, PlacementMode::FirstTouch(_)),
             prefault: config.prefault() == Prefault::On,
-            huge_from: match config.huge() {
-                HugeMode::Never => usize::MAX,
-                HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
-            },
             huge_cache_superslabs: config.free_cache_bytes() / HUGE_CACHE / SUPERSLAB_BYTES,
             slack: Slack {
                 percent: config.slack_percent() as usize,
                 least_bytes: config.free_cache_bytes() / LEAST_SLACK,
             },
+            binding: (placement == PlacementMode::Bound).then_some(binding),
+            huge_from,
+            spare_pages: config.huge_spare_pages(),
             transfer: Bounds {
                 class_bytes: config.transfer_class_bytes(),
                 node_bytes: config.transfer_node_bytes(),
@@ -312,18 +318,30 @@ fn mask_of(topology: &Topology, node: NodeId) -> NodeMask {
     NodeMask::only(topology.kernel_node(node))
 }
 
+/// Asks for transparent huge pages in the nodes' ranges, or declines them; returns the first SuperSlab of a
+/// range that may lie on one.
+fn allow_huge(config: &Config, nodes: usize, space: &Space) -> usize {
+    let huge_from = match config.huge() {
+        HugeMode::Never => usize::MAX,
+        HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
+    };
+    let mut granted = true;
+    for node in (0..nodes as u8).map(NodeId) {
+        let range = space.pointer(space.superslab_address(space.first_superslab(node)));
+        granted &= advise_huge(space, node, huge_from, range, space.node_bytes()).is_ok();
+    }
+    if granted { huge_from } else { usize::MAX }
+}
+
 /// Ties the ranges, the tables and the pools to their nodes, and says how far that went.
 fn place(
     config: &Config,
+    binding: Binding,
     topology: &Topology,
     nodes: usize,
     space: &Space,
     pools: &[NodeMemory; MAX_NODES],
 ) -> PlacementMode {
-    for node in (0..nodes as u8).map(NodeId) {
-        let range = space.pointer(space.superslab_address(space.first_superslab(node)));
-        advise_huge(config, space, node, range, space.node_bytes());
-    }
     if nodes == 1 {
         return PlacementMode::OneNode;
     }
@@ -337,7 +355,7 @@ fn place(
         space.for_each_share(node, |at, bytes| {
             // The tables are always near their node; the memory itself as configured.
             let bound = match at.addr().get() == range {
-                true => bind_memory(config, topology, node, at, bytes),
+                true => bind(binding, topology, node, at, bytes),
                 false => policy::bind(at, bytes, Binding::Preferred, &only),
             };
             refused = refused.or(bound.err());
@@ -349,54 +367,6 @@ fn place(
     match refused {
         None => PlacementMode::Bound,
         Some(error) => PlacementMode::FirstTouch(Some(error.0)),
-    }
-}
-
-/// Ties memory of a node's range to that node, as configured.
-fn bind_memory(
-    config: &Config,
-    topology: &Topology,
-    node: NodeId,
-    at: NonNull<u8>,
-    bytes: usize,
-) -> Result<()> {
-    let mut nodes = mask_of(topology, node);
-    let binding = match config.numa() {
-        NumaMode::Interleave => Binding::Interleave,
-        // Not MPOL_BIND, see `pool::strict`.
-        _ => Binding::Preferred,
-    };
-    if binding == Binding::Interleave {
-        topology.nodes().for_each(|node| nodes.insert(topology.kernel_node(node)));
-    }
-    policy::bind(at, bytes, binding, &nodes)
-}
-
-/// Asks for transparent huge pages in a part of a node's range, but not in its first few SuperSlabs; or
-/// declines them.
-fn advise_huge(config: &Config, space: &Space, node: NodeId, at: NonNull<u8>, bytes: usize) {
-    let (skip, advice) = match config.huge() {
-        HugeMode::Never => (0, Advice::NoHugePage),
-        HugeMode::Transparent | HugeMode::Reserved => (SMALL_BYTES, Advice::HugePage),
-    };
-    let base = space.superslab_address(space.first_superslab(node));
-    let (from, end) = (at.addr().get().max(base + skip), at.addr().get() + bytes);
-    if from < end {
-        // SAFETY: memory of the range; the advice changes no contents.
-        let _ = unsafe { memory::advise(space.pointer(from), end - from, advice) };
-    }
-}
-
-impl Heap {
-    /// Makes a part of a node's range that has become bare address space what it was: readable and
-    /// writable, tied to its node, huge pages as configured. `false` if the kernel has no memory.
-    pub(super) fn renew(&self, node: NodeId, at: NonNull<u8>, bytes: usize) -> bool {
-        if self.placement == PlacementMode::Bound {
-            let _ = bind_memory(&self.config, self.topology, node, at, bytes);
-        }
-        advise_huge(&self.config, &self.space, node, at, bytes);
-        // SAFETY: the caller's part of the range, which is reserved.
-        unsafe { memory::commit(at, bytes) }.is_ok()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use core::any::type_name;
 use std::ffi::CString;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -85,6 +86,15 @@ pub(crate) fn forbid(number: libc::c_long) {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0);
     }
+}
+
+/// While it is there, the reserved pool of huge pages is ours: tests of all programs that use it ask here, or
+/// in `tests/support/reserved.rs`.
+pub(crate) fn reserved_pool() -> fs::File {
+    let lock = fs::File::create(std::env::temp_dir().join("numaslab-reserved-pool.lock")).unwrap();
+    // SAFETY: the descriptor is open; the lock goes with it.
+    assert_eq!(unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) }, 0);
+    lock
 }
 
 /// A directory for one test, removed at its end.

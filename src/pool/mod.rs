@@ -3,6 +3,7 @@
 //! | file | concept |
 //! | --- | --- |
 //! | [`range`], [`zone`], [`superslabs`] | SuperSlabs out of the two halves of the node's address range |
+//! | [`backing`], [`reserved`] | what lies under them: the policy, transparent huge pages, reserved ones |
 //! | [`tiers`], [`purge`] | SuperSlabs that fill, empty, and go back to the kernel, whole or in part |
 //! | [`surplus`] | how much free memory stays |
 //! | [`runs`] | runs of pieces out of SuperSlabs |
@@ -15,6 +16,8 @@
 //! Below it: `slab` (descriptors and their protocol) and `os`. Above it: `heap`, which carries batches
 //! between `cache` and here.
 
+#[cfg(not(loom))]
+pub(crate) mod backing;
 pub(crate) mod batch;
 #[cfg(not(loom))]
 pub(crate) mod blocks;
@@ -25,6 +28,8 @@ pub(crate) mod purge;
 #[cfg(not(loom))]
 mod queue;
 pub(crate) mod range;
+#[cfg(not(loom))]
+pub(crate) mod reserved;
 #[cfg(not(loom))]
 pub(crate) mod runs;
 #[cfg(not(loom))]

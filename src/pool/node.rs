@@ -2,10 +2,12 @@
 
 use super::budget::Budget;
 use super::huge_cache::HugeCache;
+use super::reserved::{FreePages, PageSource};
 use super::surplus::Slack;
 use super::transfer::{Bounds, Parcel, Parcels, TransferCache};
 use super::zone::ZoneLists;
 use crate::os::cpu::current_cpu;
+use crate::os::policy::Binding;
 use crate::os::topology::Topology;
 use crate::size_class::CLASSES;
 use crate::slab::space::Space;
@@ -43,6 +45,8 @@ pub(crate) struct NodePool {
     pub(super) released: AtomicU64,
     /// Huge blocks that were freed a short while ago.
     pub(crate) huge_cache: HugeCache,
+    /// What is known of the free pages in the reserved pool.
+    pub(super) free_pages: FreePages,
     /// Batches between CPUs.
     pub(crate) transfer: TransferCache,
     /// Statistics.
@@ -61,6 +65,12 @@ pub(crate) struct NodeCounts {
     pub(crate) superslabs_reused: AtomicU64,
     /// How often a SuperSlab was not to be had.
     pub(crate) superslabs_refused: AtomicU64,
+    /// SuperSlabs on a page of the reserved pool now.
+    pub(crate) superslabs_reserved: AtomicU32,
+    /// How often a SuperSlab got a page of the reserved pool.
+    pub(crate) huge_alloc: AtomicU64,
+    /// How often one should have got one, and did not.
+    pub(crate) huge_fail: AtomicU64,
     /// Slabs carved so far.
     pub(crate) slabs_carved: AtomicU64,
     /// Slabs retired so far.
@@ -78,12 +88,16 @@ pub(crate) struct Settings {
     pub(crate) touch_on_carve: bool,
     /// Whether a new SuperSlab's pages are backed at once.
     pub(crate) prefault: bool,
-    /// The first SuperSlab of a node's range that the kernel may back by a huge page.
+    /// How memory is tied to its node; `None`: by nothing.
+    pub(crate) binding: Option<Binding>,
+    /// The first SuperSlab of a node's range that the kernel may back by a transparent huge page.
     pub(crate) huge_from: usize,
     /// How many SuperSlabs a node's cache of Huge blocks may hold.
     pub(crate) huge_cache_superslabs: usize,
     /// How much free memory a node keeps.
     pub(crate) slack: Slack,
+    /// How many pages of the reserved pool are left free on the machine.
+    pub(crate) spare_pages: u32,
     /// Bounds of each node's transfer cache.
     pub(crate) transfer: Bounds,
 }
@@ -112,11 +126,14 @@ pub(crate) struct Pool<'a> {
     pub(crate) parcels: &'a [Parcel],
     pub(crate) budget: &'a Budget,
     pub(crate) settings: &'a Settings,
+    pub(crate) topology: &'static Topology,
     /// Where pages lie on the node of the CPU that touches them first, this tells the CPUs of this node,
     /// and only those carve slabs. `None`: all do.
     pub(crate) carvers: Option<&'static Topology>,
     /// The kernel's number of the node, if memory must lie on it and nowhere else.
     pub(crate) strict: Option<KernelNode>,
+    /// Where SuperSlabs get pages of the reserved pool from; `None`: they get none.
+    pub(crate) reserved: Option<PageSource>,
     /// Whether the kernel may be asked for memory.
     pub(crate) may_map: bool,
 }

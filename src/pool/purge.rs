@@ -179,7 +179,10 @@ impl Pool<'_> {
 
     /// Whether parts of a SuperSlab may go back to the kernel.
     fn may_split(&self, superslab: SuperIndex) -> bool {
-        !self.may_be_huge(superslab) || self.space.superslab(superslab).dirt() >= SUPERSLAB_BYTES / 2
+        let descriptor = self.space.superslab(superslab);
+        // A reserved page goes whole or not at all.
+        !descriptor.is_on_reserved()
+            && (!self.may_be_huge(superslab) || descriptor.dirt() >= SUPERSLAB_BYTES / 2)
     }
 
     /// Whether the kernel may back the SuperSlab by a huge page.

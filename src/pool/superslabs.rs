@@ -3,6 +3,7 @@
 use super::Pool;
 use super::purge::Want;
 use super::range::{RangeMap, Run};
+use super::reserved::{Placed, Returned};
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
 use crate::slab::avail::{Rest, State};
@@ -55,6 +56,9 @@ impl Pool<'_> {
         self.node.counts.superslabs.fetch_add(1, Ordering::Relaxed);
         self.node.counts.superslabs_mapped.fetch_add(1, Ordering::Relaxed);
         self.regret_superslab();
+        if self.space.superslab(superslab).is_on_reserved() {
+            return Some(superslab);
+        }
         if self.settings.touch_on_carve {
             // The first touch may back all of it, by a huge page; while it is nobody else's, a wrong one
             // can be dropped.
@@ -81,10 +85,18 @@ impl Pool<'_> {
         };
         let superslab = self.superslab(start);
         let at = self.space.pointer(self.space.superslab_address(superslab));
-        if self.commit(Run { start, len: 1 }) && self.is_acceptable(at, SUPERSLAB_BYTES) {
+        let placed = self.place_reserved(superslab);
+        let is_ready = match placed {
+            Placed::Reserved => true,
+            Placed::Ordinary => self.commit(Run { start, len: 1 }) && self.is_acceptable(at, SUPERSLAB_BYTES),
+            Placed::Lost => false,
+        };
+        if is_ready {
             return Some(superslab);
         }
-        range.release(Run { start: start - first, len: 1 });
+        if placed == Placed::Ordinary {
+            range.release(Run { start: start - first, len: 1 });
+        }
         self.budget.give(SUPERSLAB_BYTES);
         None
     }
@@ -108,17 +120,15 @@ impl Pool<'_> {
         if !units.all_free(PIECES as u32) {
             return false;
         }
-        let at = self.space.pointer(self.space.superslab_address(superslab));
-        // SAFETY: every piece is free and only the holder takes any, so nobody uses the memory.
-        if unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) }.is_err() {
-            return false;
-        }
+        let Some(returned) = self.empty_superslab(superslab) else { return false };
         self.space.superslab(superslab).note_released();
         let retired = units.retire(PIECES as u32);
         debug_assert!(retired);
         let (range, first) = self.zone_range(self.zone_of(superslab));
         let start = (superslab.0 - self.superslab(0).0) as usize - first;
-        range.release(Run { start, len: 1 });
+        if returned == Returned::Ordinary {
+            range.release(Run { start, len: 1 });
+        }
         self.budget.give(SUPERSLAB_BYTES);
         // Relaxed: a statistic.
         self.node.counts.superslabs.fetch_sub(1, Ordering::Relaxed);
@@ -153,6 +163,16 @@ impl Pool<'_> {
             discarded += run.len * SUPERSLAB_BYTES;
         }
         discarded
+    }
+
+    /// Gives the memory of a SuperSlab that nobody uses back to the kernel; `None` if the kernel keeps it.
+    fn empty_superslab(&self, superslab: SuperIndex) -> Option<Returned> {
+        if self.space.superslab(superslab).is_on_reserved() {
+            return self.return_reserved(superslab);
+        }
+        let at = self.space.pointer(self.space.superslab_address(superslab));
+        // SAFETY: every piece is free and only the holder takes any, so nobody uses the memory.
+        unsafe { memory::advise(at, SUPERSLAB_BYTES, Advice::DontNeed) }.ok().map(|()| Returned::Ordinary)
     }
 
     /// The SuperSlab with this number in the node's range.

@@ -167,6 +167,13 @@ impl Pool<'_> {
             return;
         }
         let free = descriptor.units().word(0) as u32;
+        if descriptor.is_on_reserved() {
+            let is_free = free == u32::MAX;
+            glance.dirty += if is_free { SUPERSLAB_BYTES } else { 0 };
+            glance.used += if is_free { 0 } else { SUPERSLAB_BYTES };
+            glance.free += usize::from(is_free);
+            return;
+        }
         let dirty = (free & descriptor.backed()).count_ones() as usize * PIECE_BYTES;
         let of_blocks = self.dirt_of_blocks(superslab);
         descriptor.set_dirt(dirty + of_blocks);

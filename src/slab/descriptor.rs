@@ -102,7 +102,10 @@ pub(crate) struct SuperSlab {
     purged: AtomicU32,
     /// Bytes that could go back to the kernel, when this was last looked at. A hint, written by who looks.
     dirt: AtomicU32,
-    reserved: [AtomicU32; 6],
+    /// 1 = a page of the reserved pool lies here, 0 = ordinary memory. Written by the owner of a SuperSlab of
+    /// which every piece is free.
+    on_reserved: AtomicU32,
+    reserved: [AtomicU32; 5],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -156,6 +159,22 @@ impl SuperSlab {
     /// Notes how many bytes could go back to the kernel.
     pub(crate) fn set_dirt(&self, bytes: usize) {
         self.dirt.store(bytes as u32, Ordering::Relaxed);
+    }
+
+    /// Whether a page of the kernel's reserved pool (hugetlb) lies here. A part of it can't be given back.
+    pub(crate) fn is_on_reserved(&self) -> bool {
+        // Relaxed: as in `backed`; else a statistic.
+        self.on_reserved.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that a page of the reserved pool lies here.
+    pub(crate) fn note_reserved(&self) {
+        self.on_reserved.store(1, Ordering::Relaxed);
+    }
+
+    /// Notes that ordinary memory lies here.
+    pub(crate) fn note_ordinary(&self) {
+        self.on_reserved.store(0, Ordering::Relaxed);
     }
 
     /// When the last piece came back, for the owner of a SuperSlab of which every piece is free.

@@ -7,7 +7,7 @@ use core::fmt;
 type Number = (&'static str, fn(&NodeStats) -> u64);
 
 /// The numbers of a node.
-const NODE_NUMBERS: [Number; 15] = [
+const NODE_NUMBERS: [Number; 19] = [
     ("mapped_bytes", |node| node.mapped_bytes),
     ("in_use_bytes", |node| node.in_use_bytes),
     ("region_bytes", |node| node.region_bytes),
@@ -21,6 +21,10 @@ const NODE_NUMBERS: [Number; 15] = [
     ("superslabs", |node| node.superslabs),
     ("superslabs_mapped", |node| node.superslabs_mapped),
     ("superslabs_refused", |node| node.superslabs_refused),
+    ("superslabs_reserved", |node| node.superslabs_reserved),
+    ("huge_alloc", |node| node.huge_alloc),
+    ("huge_fail", |node| node.huge_fail),
+    ("thp", |node| node.thp),
     ("slabs_carved", |node| node.slabs_carved),
     ("slabs_retired", |node| node.slabs_retired),
 ];

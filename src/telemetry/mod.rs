@@ -5,9 +5,10 @@
 //! threads work, sums may be off by what they do meanwhile. When none does, they are exact.
 //!
 //! Key types: [`Stats`], [`NodeStats`]; [`stats`] takes a snapshot. [`Residence`]; [`residence`] asks the kernel
-//! where the pages lie.
+//! where the pages lie, [`huge_pages`] how large they are.
 
 mod display;
+mod huge_pages;
 mod machine;
 mod residence;
 mod sequences;
@@ -17,6 +18,7 @@ mod strays;
 pub use crate::cache::control::Event;
 pub use crate::heap::{CacheMode, Distrust, PlacementMode, WhyPerThread};
 pub use crate::os::fault::{Call, Calls};
+pub use huge_pages::{HugePages, huge_pages};
 pub use machine::{Machine, machine};
 pub use residence::{Pages, Purpose, Residence, residence};
 pub use sequences::{Sequences, sequences};

@@ -63,6 +63,17 @@ pub struct NodeStats {
     pub superslabs_mapped: u64,
     /// How often a SuperSlab was not to be had: a limit, the range, the kernel, or a full node.
     pub superslabs_refused: u64,
+    /// SuperSlabs that lie on a page of the kernel's reserved pool now.
+    pub superslabs_reserved: u64,
+    /// How often a SuperSlab got a page of the reserved pool
+    /// ([`HugeMode::Reserved`](crate::config::HugeMode::Reserved)).
+    pub huge_alloc: u64,
+    /// How often one should have got such a page and did not: the pool was dry, the kernel refused, or the
+    /// page would have been on another node.
+    pub huge_fail: u64,
+    /// SuperSlabs, those of Huge blocks included, for which transparent huge pages were asked for and
+    /// granted. Whether the kernel uses them is its affair: see [`huge_pages`](super::huge_pages).
+    pub thp: u64,
     /// Slabs carved so far.
     pub slabs_carved: u64,
     /// Slabs retired so far.
@@ -169,6 +180,9 @@ impl NodeStats {
         self.superslabs = u64::from(counts.superslabs.load(Ordering::Relaxed));
         self.superslabs_mapped = of(&counts.superslabs_mapped);
         self.superslabs_refused = of(&counts.superslabs_refused);
+        self.superslabs_reserved = u64::from(counts.superslabs_reserved.load(Ordering::Relaxed));
+        self.huge_alloc = of(&counts.huge_alloc);
+        self.huge_fail = of(&counts.huge_fail);
         self.slabs_carved = of(&counts.slabs_carved);
         self.slabs_retired = of(&counts.slabs_retired);
         self.huge_bytes = of(&counts.huge_bytes);
@@ -177,7 +191,10 @@ impl NodeStats {
         self.mapped_bytes =
             self.superslabs * SUPERSLAB_BYTES as u64 + self.huge_bytes + self.huge_cached_bytes;
         self.transfer_bytes = SizeClass::all().map(|c| pool.node.transfer.bytes_of(c) as u64).sum();
-        pool.range().for_each_used(|number| self.read_superslab(pool, pool.superslab(number)));
+        pool.range().for_each_used(|number| {
+            self.thp += u64::from(pool.is_transparent(number));
+            self.read_superslab(pool, pool.superslab(number));
+        });
     }
 
     fn read_superslab(&mut self, pool: &Pool<'_>, superslab: SuperIndex) {

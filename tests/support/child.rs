@@ -41,6 +41,11 @@ pub(crate) fn test_of<F>() -> &'static str {
     path.trim_end_matches("::{{closure}}")
 }
 
+/// Whether this process is a child of the test program.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
 /// As [`run`], for the test called `name`.
 pub(crate) fn run_test(
     name: &str,

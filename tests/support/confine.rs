@@ -74,3 +74,38 @@ impl Cpuset {
         std::fs::write(self.0.join("cgroup.procs"), std::process::id().to_string()).expect("to enter");
     }
 }
+
+/// A control group (v2) that may have so many bytes on reserved 2 MiB pages. Goes when dropped.
+#[must_use]
+pub(crate) struct HugeLimit(std::path::PathBuf);
+
+impl HugeLimit {
+    /// Makes one; `None`, and a loud word, where that can't be.
+    pub(crate) fn make(name: &str, bytes: usize) -> Option<Self> {
+        let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(std::path::Path::new);
+        let has_it = |root: &&std::path::Path| {
+            std::fs::read_to_string(root.join("cgroup.controllers")).is_ok_and(|all| all.contains("hugetlb"))
+                && std::fs::write(root.join("cgroup.subtree_control"), "+hugetlb").is_ok()
+        };
+        let Some(root) = roots.iter().find(|root| has_it(root)) else {
+            super::child::skip("no control group for huge pages");
+            return None;
+        };
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).expect("a control group");
+        std::fs::write(path.join("hugetlb.2MB.max"), bytes.to_string()).expect("a limit");
+        Some(Self(path))
+    }
+
+    /// Puts the calling process into it.
+    pub(crate) fn enter(&self) {
+        std::fs::write(self.0.join("cgroup.procs"), std::process::id().to_string()).expect("to enter");
+    }
+}
+
+impl Drop for HugeLimit {
+    fn drop(&mut self) {
+        // Fails as long as a process is in it.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}

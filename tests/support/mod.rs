@@ -9,6 +9,7 @@
 //! | [`accounts`] | nothing is lost: the books balance |
 //! | [`threads`] | threads that are really joined; CPUs |
 //! | [`nodes`] | the machine's nodes, and on which of them pages lie |
+//! | [`reserved`] | the kernel's reserved pool of huge pages, filled for a test |
 //! | [`ticker`] | a signal every 100 microseconds |
 //! | [`rng`] | repeatable random numbers |
 //! | [`confine`] | system calls forbidden, limits set |
@@ -22,6 +23,7 @@ pub(crate) mod ledger;
 pub(crate) mod mode;
 pub(crate) mod nodes;
 pub(crate) mod owned;
+pub(crate) mod reserved;
 pub(crate) mod rng;
 pub(crate) mod threads;
 pub(crate) mod ticker;

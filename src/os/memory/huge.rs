@@ -3,7 +3,7 @@
 //! The pool is counted for the whole machine, not per node: a mapping that succeeds can still find
 //! its node empty, and then a touch kills with SIGBUS. So the order is: [`map_huge_2m`], bind, then
 //! [`populate_safely`](super::populate_safely), which reports `EFAULT` instead; only then use it, or
-//! [`replace`](super::replace) a part of a reservation by it.
+//! [`replace`](super::replace) a part of a reservation by it (Linux 5.16).
 //!
 //! # Invariants
 //! - Never `MAP_NORESERVE`: with it `mmap` always succeeds, and the touch kills.
@@ -29,32 +29,13 @@ pub fn map_huge_2m(len: usize) -> Result<NonNull<u8>> {
     unsafe { mmap(ptr::null_mut(), len, PROT_READ | PROT_WRITE, flags) }
 }
 
-/// As [`map_huge_2m`], at `addr`, replacing what is mapped there. The mapping is made elsewhere and
-/// moved, so that an empty pool leaves the range as it was.
-///
-/// Errors: as [`map_huge_2m`], the range is then as it was; or as [`replace`](super::replace), with
-/// its consequences. `EINVAL` before Linux 5.16.
-///
-/// # Safety
-/// The range belongs to the caller, and nobody uses its contents any more. It is populated with
-/// [`populate_safely`](super::populate_safely) before it is touched.
-pub unsafe fn map_huge_2m_at(addr: NonNull<u8>, len: usize) -> Result<()> {
-    let from = map_huge_2m(len)?;
-    // SAFETY: `from` is ours and unused; the caller owns `addr`.
-    unsafe { super::replace(from, addr, len) }.inspect_err(|_| {
-        // SAFETY: after an error `from` is unchanged and still ours alone. If the kernel refuses to
-        // unmap it, the pages stay taken; there is nothing better to do.
-        let _ = unsafe { super::unmap(from, len) };
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::os::errno::Errno;
-    use crate::os::memory::{populate_safely, reserve, reserve_at, unmap};
-    use crate::os::testing::{in_child, is_readable};
-    use crate::os::{memory, policy, topology};
+    use crate::os::memory::{populate_safely, replace, reserve, reserve_at};
+    use crate::os::testing::{in_child, is_readable, reserved_pool};
+    use crate::os::{policy, topology};
     use std::eprintln;
 
     /// Huge pages that the machine has free now.
@@ -64,38 +45,29 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_pool_leaves_the_range_as_it_was() {
-        const LEN: usize = 1 << 40;
-        assert!(map_huge_2m(LEN).is_err());
-        let base = reserve(LEN, HUGE_2M_BYTES).unwrap();
-        // SAFETY: the test's own reservation.
-        unsafe {
-            memory::commit(base, 4096).unwrap();
-            base.write(5);
-            assert!(matches!(map_huge_2m_at(base, LEN), Err(Errno::ENOMEM | Errno::EINVAL)));
-            assert_eq!(base.read(), 5);
-            unmap(base, LEN).unwrap();
-        }
+    fn more_than_the_pool_has_is_an_error() {
+        assert!(matches!(map_huge_2m(1 << 40), Err(Errno::ENOMEM | Errno::EINVAL)));
     }
 
     #[test]
     fn huge_pages_replace_a_part_of_a_reservation_and_go_back_to_the_pool() {
         in_child(|| {
+            let _alone = reserved_pool();
             let before = free_pages();
             if before < 2 {
                 eprintln!("skipped: fewer than 2 huge pages");
                 return;
             }
             let base = reserve(3 * HUGE_2M_BYTES, HUGE_2M_BYTES).unwrap();
-            // SAFETY: the test's own reservation.
+            // SAFETY: the test's own mappings.
             unsafe {
-                let middle = base.add(HUGE_2M_BYTES);
-                match map_huge_2m_at(middle, HUGE_2M_BYTES) {
+                let (page, middle) = (map_huge_2m(HUGE_2M_BYTES).unwrap(), base.add(HUGE_2M_BYTES));
+                populate_safely(page, HUGE_2M_BYTES).unwrap();
+                match replace(page, middle, HUGE_2M_BYTES) {
                     // Before Linux 5.16: refused.
                     Err(Errno::EINVAL) => return,
                     result => result.unwrap(),
                 }
-                populate_safely(middle, HUGE_2M_BYTES).unwrap();
                 assert_eq!(free_pages(), before - 1);
                 middle.write(1);
                 middle.add(HUGE_2M_BYTES - 1).write(2);

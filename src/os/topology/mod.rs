@@ -20,7 +20,7 @@
 mod node;
 mod read;
 
-pub use node::{node_free_bytes, node_free_huge_2m, online_cpus};
+pub use node::{node_free_bytes, node_free_huge_2m, online_cpus, unpromised_huge_2m};
 
 use super::errno::Result;
 use super::memory;

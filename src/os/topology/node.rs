@@ -6,6 +6,8 @@ use crate::units::KernelNode;
 use core::ffi::CStr;
 
 pub(super) const ROOT: &CStr = c"/sys/devices/system";
+/// The reserved pool of 2 MiB pages, of the whole machine.
+const POOL_ROOT: &CStr = c"/sys/kernel/mm/hugepages/hugepages-2048kB";
 
 /// Free memory of a node in bytes (`MemFree`, without page cache that could be dropped).
 ///
@@ -19,6 +21,13 @@ pub fn node_free_bytes(node: KernelNode) -> Result<u64> {
 /// Errors: `ENOENT` if the node, sysfs or this page size does not exist; open(2), read(2).
 pub fn node_free_huge_2m(node: KernelNode) -> Result<u64> {
     free_huge_2m_in(ROOT, node)
+}
+
+/// Free pages of 2 MiB in the machine's reserved pool, less those that are promised to mappings already.
+///
+/// Errors: `ENOENT` if sysfs or this page size does not exist; open(2), read(2).
+pub fn unpromised_huge_2m() -> Result<u64> {
+    unpromised_huge_2m_in(POOL_ROOT)
 }
 
 /// How many CPUs are online at this moment.
@@ -44,6 +53,14 @@ pub(super) fn meminfo_bytes(root: &CStr, node: KernelNode, key: &[u8]) -> Result
 pub(super) fn free_huge_2m_in(root: &CStr, node: KernelNode) -> Result<u64> {
     let file = b"/hugepages/hugepages-2048kB/free_hugepages";
     Reader::open(&node_path(root, node, file))?.number()?.ok_or(Errno::ENOENT)
+}
+
+pub(super) fn unpromised_huge_2m_in(root: &CStr) -> Result<u64> {
+    let number = |file: &[u8]| {
+        let mut path = Path::new(root);
+        Reader::open(path.push(file))?.number()?.ok_or(Errno::ENOENT)
+    };
+    Ok(number(b"/free_hugepages")?.saturating_sub(number(b"/resv_hugepages")?))
 }
 
 /// `ROOT/node/nodeN` and `file` behind it.

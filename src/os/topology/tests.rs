@@ -1,6 +1,6 @@
 //! Topologies of every awkward shape, from trees of files.
 
-use super::node::{free_huge_2m_in, meminfo_bytes};
+use super::node::{free_huge_2m_in, meminfo_bytes, unpromised_huge_2m_in};
 use super::*;
 use crate::os::errno::Errno;
 use crate::os::fault::{self, Call};
@@ -288,6 +288,10 @@ fn what_a_node_has_free_is_read_in_bytes_and_pages() {
     assert_eq!(free_huge_2m_in(&root, KernelNode(4)), Err(Errno::ENOENT));
     machine.dir.write("node/node4/hugepages/hugepages-2048kB/free_hugepages", "16\n");
     assert_eq!(free_huge_2m_in(&root, KernelNode(4)), Ok(16));
+    assert_eq!(unpromised_huge_2m_in(&root), Err(Errno::ENOENT));
+    machine.dir.write("free_hugepages", "20\n");
+    machine.dir.write("resv_hugepages", "3\n");
+    assert_eq!(unpromised_huge_2m_in(&root), Ok(17));
 }
 
 #[test]
