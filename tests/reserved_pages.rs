@@ -64,6 +64,26 @@ fn superslabs_lie_on_reserved_pages_and_give_them_back() {
 }
 
 #[test]
+fn a_large_heap_takes_pages_by_the_dozen() {
+    const PAGES: usize = 160;
+    let Some(_pool) = Pool::of(PAGES) else { return };
+    on_heap(HEAP, || {
+        balance(|| {
+            let (calls, [_, before, _]) = (stats().calls, pages());
+            let blocks = fill(20_000, 250 * MIB);
+            let [now, got, missed] = pages();
+            assert!((120..=PAGES).contains(&now) && got == before + now && missed == 0, "{}", stats());
+            assert_eq!(stats().sum(|node| node.superslabs) as usize, now);
+            let mapped = stats().calls.since(&calls).of(Call::MmapHuge);
+            assert!(mapped < 40, "{mapped} mappings for {got} pages");
+            free(blocks);
+            trim();
+            assert_eq!((reserved::free_everywhere(), reserved::promised()), (PAGES, 0));
+        });
+    });
+}
+
+#[test]
 fn a_dry_pool_is_no_shortage_and_is_asked_once_a_second() {
     let Some(_pool) = Pool::of(2) else { return };
     on_heap(HEAP, || {

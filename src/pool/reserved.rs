@@ -13,7 +13,8 @@
 //! | ask where it lies | elsewhere: unmapped again; ordinary pages at home come before reserved ones away |
 //! | move it over its place in the range, in one step (`mremap`) | the place is made ordinary memory again |
 //!
-//! Whatever fails, the SuperSlab gets ordinary memory, and no page is asked for during a second. Huge blocks
+//! Whatever fails, the SuperSlab gets ordinary memory, and no page is asked for during a second. A node that
+//! grows takes several pages at once; those SuperSlabs that are not wanted yet are FREE. Huge blocks
 //! get none: a page must be populated whether it is used or not, and can't be moved as ordinary memory can,
 //! which is how such blocks are resized.
 //!
@@ -30,6 +31,7 @@
 //! * A SuperSlab of the range that is not in use is ordinary memory.
 
 use super::Pool;
+use super::range::Run;
 use crate::os::memory;
 use crate::os::policy::pages_nodes;
 use crate::os::topology::{node_free_huge_2m, unpromised_huge_2m};
@@ -44,6 +46,10 @@ const _: () = assert!(memory::HUGE_2M_BYTES == SUPERSLAB_BYTES);
 /// How long a dry pool is left alone, in milliseconds.
 const DRY_MS: u64 = 1000;
 
+/// How many pages are asked for at once, at most. Each mapping of pages stays one for the kernel, which gives
+/// a process only so many (`vm.max_map_count`, 65530).
+pub(super) const MOST_AT_ONCE: usize = 16;
+
 /// Where pages come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageSource {
@@ -53,10 +59,10 @@ pub(crate) enum PageSource {
     Machine,
 }
 
-/// What lies in the place of a SuperSlab now.
+/// What lies in the place of SuperSlabs now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placed {
-    /// A page of the reserved pool, populated.
+    /// Pages of the reserved pool, populated.
     Reserved,
     /// What was there before, or the like of it.
     Ordinary,
@@ -86,12 +92,16 @@ pub(super) struct FreePages {
 }
 
 impl FreePages {
-    /// Whether a page may be tried for: one of those seen, or, if it is time to `look` again, seen now.
-    fn take(&self, now_ms: impl FnOnce() -> u64, look: impl FnOnce() -> u32) -> bool {
+    /// Whether `pages` pages may be tried for: of those seen, or, if none of them is left and it is time to
+    /// `look` again, of those seen now.
+    fn take(&self, pages: u32, now_ms: impl FnOnce() -> u64, look: impl FnOnce() -> u32) -> bool {
         // Relaxed, throughout: hints. The kernel decides.
-        let take_one = |seen: u32| seen.checked_sub(1);
-        if self.seen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_one).is_ok() {
-            return true;
+        let take = |seen: u32| seen.checked_sub(pages);
+        match self.seen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => return true,
+            Err(0) => {}
+            // Enough for fewer.
+            Err(_) => return false,
         }
         let (now_ms, look_ms) = (now_ms(), self.look_ms.load(Ordering::Relaxed));
         let next_ms = now_ms + DRY_MS;
@@ -101,11 +111,15 @@ impl FreePages {
         {
             return false;
         }
-        let Some(left) = look().checked_sub(1) else { return false };
-        self.seen.store(left, Ordering::Relaxed);
+        let seen = look();
+        if seen == 0 {
+            return false;
+        }
+        let left = seen.checked_sub(pages);
+        self.seen.store(left.unwrap_or(seen), Ordering::Relaxed);
         // While there are pages, the next look is due when these are used up.
         self.look_ms.store(now_ms, Ordering::Relaxed);
-        true
+        left.is_some()
     }
 
     /// Notes that there are none after all.
@@ -117,68 +131,77 @@ impl FreePages {
 }
 
 impl Pool<'_> {
-    /// Puts a page of the reserved pool in the place of a SuperSlab, which the caller has claimed and which is
-    /// ordinary memory or a reservation, empty.
-    pub(super) fn place_reserved(&self, superslab: SuperIndex) -> Placed {
+    /// Puts pages of the reserved pool in the place of a run of SuperSlabs (at most [`MOST_AT_ONCE`]), which
+    /// the caller has claimed and which is ordinary memory or a reservation, empty.
+    pub(super) fn place_reserved(&self, run: Run) -> Placed {
         let Some(source) = self.reserved else { return Placed::Ordinary };
-        let counts = &self.node.counts;
         let look = || free_pages(source, self.settings.spare_pages);
-        let placed = match self.node.free_pages.take(clock::monotonic_ms, look) {
-            true => self.place_page(source, superslab),
+        let placed = match self.node.free_pages.take(run.len as u32, clock::monotonic_ms, look) {
+            true => self.place_pages(source, run),
             false => Placed::Ordinary,
         };
+        let counts = &self.node.counts;
         // Relaxed: statistics.
         if placed == Placed::Reserved {
-            counts.huge_alloc.fetch_add(1, Ordering::Relaxed);
-            counts.superslabs_reserved.fetch_add(1, Ordering::Relaxed);
-        } else {
+            counts.huge_alloc.fetch_add(run.len as u64, Ordering::Relaxed);
+            counts.superslabs_reserved.fetch_add(run.len as u32, Ordering::Relaxed);
+        } else if run.len == 1 {
             counts.huge_fail.fetch_add(1, Ordering::Relaxed);
         }
         placed
     }
 
-    fn place_page(&self, source: PageSource, superslab: SuperIndex) -> Placed {
-        let Some(page) = self.ready_page(source) else {
-            self.node.free_pages.note_dry(clock::monotonic_ms());
+    fn place_pages(&self, source: PageSource, run: Run) -> Placed {
+        let bytes = run.len * SUPERSLAB_BYTES;
+        // Where several are not to be had, one may be.
+        let note_dry = || {
+            if run.len == 1 {
+                self.node.free_pages.note_dry(clock::monotonic_ms());
+            }
+        };
+        let Some(pages) = self.ready_pages(source, bytes) else {
+            note_dry();
             return Placed::Ordinary;
         };
-        let at = self.space.pointer(self.space.superslab_address(superslab));
-        // SAFETY: the page is ours and unused; so is the SuperSlab, which the caller has claimed.
-        let Err(error) = (unsafe { memory::replace(page, at, SUPERSLAB_BYTES) }) else {
-            self.space.superslab(superslab).note_reserved();
+        let at = self.space.pointer(self.space.superslab_address(self.superslab(run.start)));
+        // SAFETY: the pages are ours and unused; so are the SuperSlabs, which the caller has claimed.
+        let Err(error) = (unsafe { memory::replace(pages, at, bytes) }) else {
+            (run.start..run.start + run.len)
+                .for_each(|number| self.space.superslab(self.superslab(number)).note_reserved());
             return Placed::Reserved;
         };
-        discard(page);
-        self.node.free_pages.note_dry(clock::monotonic_ms());
-        if error != Errno::EEXIST && self.renew(at, SUPERSLAB_BYTES) {
-            Placed::Ordinary
-        } else {
-            Placed::Lost
-        }
+        discard(pages, bytes);
+        note_dry();
+        if error != Errno::EEXIST && self.renew(at, bytes) { Placed::Ordinary } else { Placed::Lost }
     }
 
-    /// A page that is populated and lies where it should, at an address of the kernel's choice.
-    fn ready_page(&self, source: PageSource) -> Option<NonNull<u8>> {
-        let page = memory::map_huge_2m(SUPERSLAB_BYTES).ok()?;
+    /// Pages that are populated and lie where they should, at an address of the kernel's choice.
+    fn ready_pages(&self, source: PageSource, bytes: usize) -> Option<NonNull<u8>> {
+        let pages = memory::map_huge_2m(bytes).ok()?;
         if let Some(binding) = self.settings.binding {
-            let _ = super::backing::bind(binding, self.topology, self.id, page, SUPERSLAB_BYTES);
+            let _ = super::backing::bind(binding, self.topology, self.id, pages, bytes);
         }
         // SAFETY: a fresh mapping.
-        let is_ready = unsafe { memory::populate_safely(page, SUPERSLAB_BYTES) }.is_ok();
-        if is_ready && self.lies_home(source, page) {
-            return Some(page);
+        let is_ready = unsafe { memory::populate_safely(pages, bytes) }.is_ok();
+        if is_ready && self.lie_home(source, pages, bytes) {
+            return Some(pages);
         }
-        discard(page);
+        discard(pages, bytes);
         None
     }
 
-    /// Whether a page lies where it should. If the kernel does not say, it lies on the node of the CPU that
-    /// populated it, or where the policy has put it.
-    fn lies_home(&self, source: PageSource, page: NonNull<u8>) -> bool {
+    /// Whether pages lie where they should. If the kernel does not say, they lie on the node of the CPU that
+    /// populated them, or where the policy has put them.
+    fn lie_home(&self, source: PageSource, pages: NonNull<u8>, bytes: usize) -> bool {
         let PageSource::Node(home) = source else { return true };
-        let mut status = [-1];
-        let _ = pages_nodes(&[page.as_ptr().cast_const()], &mut status);
-        u16::try_from(status[0]).map_or_else(|_| self.may_carve(), |node| KernelNode(node) == home)
+        let count = (bytes / SUPERSLAB_BYTES).min(MOST_AT_ONCE);
+        let each: [*const u8; MOST_AT_ONCE] =
+            core::array::from_fn(|page| pages.as_ptr().wrapping_add(page * SUPERSLAB_BYTES).cast_const());
+        let mut status = [-1; MOST_AT_ONCE];
+        let _ = pages_nodes(&each[..count], &mut status[..count]);
+        let is_home =
+            |on: &i32| u16::try_from(*on).map_or_else(|_| self.may_carve(), |node| KernelNode(node) == home);
+        status[..count].iter().all(is_home)
     }
 
     /// Gives the page under a SuperSlab, of which every piece is the caller's, back to the pool; ordinary
@@ -194,10 +217,10 @@ impl Pool<'_> {
     }
 }
 
-/// Unmaps a page that nobody has seen. If the kernel refuses it is lost until the process ends.
-fn discard(page: NonNull<u8>) {
+/// Unmaps pages that nobody has seen. If the kernel refuses they are lost until the process ends.
+fn discard(pages: NonNull<u8>, bytes: usize) {
     // SAFETY: the callers' own mapping.
-    let _ = unsafe { memory::unmap(page, SUPERSLAB_BYTES) };
+    let _ = unsafe { memory::unmap(pages, bytes) };
 }
 
 /// How many pages the pool has for us at this moment; 0 if sysfs does not tell.
@@ -218,21 +241,24 @@ mod tests {
     #[test]
     fn sysfs_is_read_once_for_all_pages_it_tells_of() {
         let pages = FreePages::default();
-        assert!(pages.take(|| 0, || 3));
-        assert!(pages.take(|| unreachable!(), || unreachable!()));
-        assert!(pages.take(|| unreachable!(), || unreachable!()));
-        assert!(pages.take(|| 0, || 1));
-        assert!(!pages.take(|| 0, || 0));
+        assert!(pages.take(1, || 0, || 4));
+        assert!(pages.take(2, || unreachable!(), || unreachable!()));
+        // One is left, and it is time to look again when that is used too.
+        assert!(!pages.take(2, || unreachable!(), || unreachable!()));
+        assert!(pages.take(1, || unreachable!(), || unreachable!()));
+        assert!(!pages.take(16, || 0, || 1));
+        assert!(pages.take(1, || unreachable!(), || unreachable!()));
+        assert!(!pages.take(1, || 0, || 0));
     }
 
     #[test]
     fn a_dry_pool_is_left_alone_for_a_second() {
         let pages = FreePages::default();
-        assert!(!pages.take(|| 5000, || 0));
-        assert!(!pages.take(|| 5999, || unreachable!()));
-        assert!(pages.take(|| 6000, || 9));
+        assert!(!pages.take(1, || 5000, || 0));
+        assert!(!pages.take(1, || 5999, || unreachable!()));
+        assert!(pages.take(1, || 6000, || 9));
         pages.note_dry(6000);
-        assert!(!pages.take(|| 6999, || unreachable!()));
-        assert!(!pages.take(|| 7000, || 0));
+        assert!(!pages.take(1, || 6999, || unreachable!()));
+        assert!(!pages.take(1, || 7000, || 0));
     }
 }

@@ -3,7 +3,7 @@
 use super::Pool;
 use super::purge::Want;
 use super::range::{RangeMap, Run};
-use super::reserved::{Placed, Returned};
+use super::reserved::{MOST_AT_ONCE, Placed, Returned};
 use super::zone::Zone;
 use crate::os::memory::{self, Advice};
 use crate::slab::avail::{Rest, State};
@@ -75,6 +75,11 @@ impl Pool<'_> {
 
     /// Takes a SuperSlab from the range and from the kernel.
     fn claim_superslab(&self, zone: Zone) -> Option<SuperIndex> {
+        if self.reserved.is_some()
+            && let Some(superslab) = self.claim_reserved(zone)
+        {
+            return Some(superslab);
+        }
         if !self.budget.take(SUPERSLAB_BYTES) {
             return None;
         }
@@ -85,7 +90,7 @@ impl Pool<'_> {
         };
         let superslab = self.superslab(start);
         let at = self.space.pointer(self.space.superslab_address(superslab));
-        let placed = self.place_reserved(superslab);
+        let placed = self.place_reserved(Run { start, len: 1 });
         let is_ready = match placed {
             Placed::Reserved => true,
             Placed::Ordinary => self.commit(Run { start, len: 1 }) && self.is_acceptable(at, SUPERSLAB_BYTES),
@@ -101,14 +106,43 @@ impl Pool<'_> {
         None
     }
 
+    /// Takes several SuperSlabs on reserved pages at once, if the node is large enough to want more; returns
+    /// one of them, the others are FREE. `None` if they are not to be had.
+    fn claim_reserved(&self, zone: Zone) -> Option<SuperIndex> {
+        let len = self.chunk().min(MOST_AT_ONCE);
+        if len == 1 || !self.budget.take(len * SUPERSLAB_BYTES) {
+            return None;
+        }
+        let (range, first) = self.zone_range(zone);
+        let claimed = range.claim_run(len, len, 0);
+        let placed = claimed.map(|run| self.place_reserved(Run { start: first + run.start, len }));
+        match (claimed, placed) {
+            (Some(run), Some(Placed::Reserved)) => {
+                let start = first + run.start;
+                // Relaxed: statistics. The caller counts the one that it gets.
+                self.node.counts.superslabs.fetch_add(len as u32 - 1, Ordering::Relaxed);
+                self.node.counts.superslabs_mapped.fetch_add(len as u64 - 1, Ordering::Relaxed);
+                (start + 1..start + len).for_each(|number| self.list_fresh(self.superslab(number)));
+                return Some(self.superslab(start));
+            }
+            (Some(run), Some(Placed::Ordinary)) => range.release(run),
+            _ => {}
+        }
+        self.budget.give(len * SUPERSLAB_BYTES);
+        None
+    }
+
     /// Makes up to `count` SuperSlabs for small blocks ready.
     pub(crate) fn prewarm(&self, count: u32) {
-        for superslab in (0..count).map_while(|_| self.map_superslab(Zone::Small)) {
-            let units = self.space.superslab(superslab).units();
-            units.open(PIECES as u32);
-            if units.settle(0, Rest::List) == State::Listed {
-                self.list_superslab(superslab);
-            }
+        (0..count).map_while(|_| self.map_superslab(Zone::Small)).for_each(|fresh| self.list_fresh(fresh));
+    }
+
+    /// Lists a new SuperSlab, which is the caller's, as FREE.
+    fn list_fresh(&self, superslab: SuperIndex) {
+        let units = self.space.superslab(superslab).units();
+        units.open(PIECES as u32);
+        if units.settle(0, Rest::List) == State::Listed {
+            self.list_superslab(superslab);
         }
     }
 
@@ -186,9 +220,7 @@ impl Pool<'_> {
         if self.is_committed(run) {
             return true;
         }
-        // Relaxed: a statistic, here a rule of thumb.
-        let mapped = self.node.counts.superslabs.load(Ordering::Relaxed);
-        let chunk = CHUNKS.iter().find(|(least, _)| mapped >= *least).map_or(1, |(_, chunk)| *chunk);
+        let chunk = self.chunk();
         if run.len == 1 && chunk > 1 {
             let start = run.start / chunk * chunk;
             let len = chunk.min(self.used.len() * 64 - start);
@@ -197,6 +229,13 @@ impl Pool<'_> {
             }
         }
         self.commit_exactly(run)
+    }
+
+    /// How many SuperSlabs the node takes from the kernel at once.
+    fn chunk(&self) -> usize {
+        // Relaxed: a statistic, here a rule of thumb.
+        let mapped = self.node.counts.superslabs.load(Ordering::Relaxed);
+        CHUNKS.iter().find(|(least, _)| mapped >= *least).map_or(1, |(_, chunk)| *chunk)
     }
 
     fn commit_exactly(&self, run: Run) -> bool {
