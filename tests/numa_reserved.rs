@@ -7,6 +7,7 @@ use numaslab::config::{Config, HugeMode, NumaMode};
 use numaslab::os::fault::{self, Call};
 use numaslab::{NumaSlab, stats, trim};
 use std::alloc::Layout;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::block::Block;
 use support::child;
@@ -101,7 +102,9 @@ fn pages_come_from_the_own_node_as_far_as_it_has_any() {
 fn ordinary_memory_at_home_comes_before_pages_of_another_node() {
     /// The node whose pages another takes at the last moment.
     static DRY: AtomicUsize = AtomicUsize::new(0);
+    static ONE: Mutex<()> = Mutex::new(());
     fn another(call: Call) {
+        let _one = ONE.lock().expect("no panic");
         let node = DRY.load(Ordering::Relaxed) as u16;
         if call == Call::MmapHuge && reserved::free(node) > 0 {
             std::mem::forget(Taken::take(reserved::free(node), Some(node)));

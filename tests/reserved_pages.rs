@@ -3,7 +3,7 @@
 
 mod support;
 
-use numaslab::config::{Config, HugeMode};
+use numaslab::config::{Config, HugeMode, NumaMode};
 use numaslab::os::Errno;
 use numaslab::os::fault::{self, Call};
 use numaslab::telemetry::huge_pages;
@@ -19,7 +19,8 @@ use support::mode::{Mode, before_start, on_heap, start};
 use support::reserved::{self, PAGE, Pool, Taken};
 
 const MIB: usize = 1 << 20;
-const CONFIG: Config = Config::new().with_huge(HugeMode::Reserved);
+/// Wherever the threads are, they find the pages of the first node.
+const CONFIG: Config = Config::new().with_huge(HugeMode::Reserved).with_numa(NumaMode::Off);
 const HEAP: NumaSlab = NumaSlab::with_config(CONFIG);
 
 fn block(size: usize) -> Block {
@@ -175,7 +176,8 @@ fn each_call_on_the_way_to_a_page_and_back_may_fail() {
             // The calls are the same in both modes.
             let errors = [(Errno::ENOMEM, false), (Errno::EINVAL, true)];
             for (errno, all) in errors.into_iter().filter(|_| mode == Mode::PerCpu) {
-                for nth in 1.. {
+                let mut nth = 1;
+                loop {
                     let child = fork(|| {
                         match all {
                             true => fault::fail_all(call, errno),
@@ -196,6 +198,7 @@ fn each_call_on_the_way_to_a_page_and_back_may_fail() {
                     if !reached || all {
                         break;
                     }
+                    nth += 1 + nth / 8;
                 }
             }
         }
