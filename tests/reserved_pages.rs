@@ -3,7 +3,7 @@
 
 mod support;
 
-use numaslab::config::{Config, HugeMode, NumaMode};
+use numaslab::config::{Config, HugeMode, NumaMode, Profile};
 use numaslab::os::Errno;
 use numaslab::os::fault::{self, Call};
 use numaslab::telemetry::huge_pages;
@@ -13,7 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 use support::accounts::balance;
 use support::block::Block;
-use support::child::{fork, measured};
+use support::child::{self, fork, measured};
 use support::confine::HugeLimit;
 use support::mode::{Mode, before_start, on_heap, start};
 use support::reserved::{self, PAGE, Pool, Taken};
@@ -68,7 +68,7 @@ fn superslabs_lie_on_reserved_pages_and_give_them_back() {
 fn a_large_heap_takes_pages_by_the_dozen() {
     const PAGES: usize = 160;
     let Some(_pool) = Pool::of(PAGES) else { return };
-    on_heap(HEAP, || {
+    on_heap(NumaSlab::with_config(CONFIG.with_slack_percent(100)), || {
         balance(|| {
             let (calls, [_, before, _]) = (stats().calls, pages());
             let blocks = fill(20_000, 250 * MIB);
@@ -82,6 +82,29 @@ fn a_large_heap_takes_pages_by_the_dozen() {
             assert_eq!((reserved::free_everywhere(), reserved::promised()), (PAGES, 0));
         });
     });
+}
+
+#[test]
+fn a_heap_that_grows_takes_no_page_twice() {
+    let Some(_pool) = Pool::of(100) else { return };
+    for profile in [Profile::Speed, Profile::Balanced, Profile::Lean] {
+        let heap = CONFIG.with_profile(profile).with_huge(HugeMode::Reserved);
+        child::succeed(
+            &format!("{profile:?}"),
+            |_| {},
+            || {
+                start(&NumaSlab::with_config(heap));
+                let mut blocks = Vec::new();
+                for _ in 0..150 {
+                    blocks.extend(fill(5000, MIB));
+                    maintain();
+                }
+                let [now, got, missed] = pages();
+                assert!(now >= 75 && got <= now + 8 && missed == 0, "{}", stats());
+                free(blocks);
+            },
+        );
+    }
 }
 
 #[test]

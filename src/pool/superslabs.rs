@@ -106,11 +106,11 @@ impl Pool<'_> {
         None
     }
 
-    /// Takes several SuperSlabs on reserved pages at once, if the node is large enough to want more; returns
-    /// one of them, the others are FREE. `None` if they are not to be had.
+    /// Takes several SuperSlabs on reserved pages at once, if the node is large enough to want more, and may
+    /// keep as many free; returns one of them, the others are FREE. `None` if they are not to be had.
     fn claim_reserved(&self, zone: Zone) -> Option<SuperIndex> {
-        let len = self.chunk().min(MOST_AT_ONCE);
-        if len == 1 || !self.budget.take(len * SUPERSLAB_BYTES) {
+        let len = self.chunk().min(MOST_AT_ONCE).min(self.least_slack() / 2 / SUPERSLAB_BYTES);
+        if len <= 1 || !self.budget.take(len * SUPERSLAB_BYTES) {
             return None;
         }
         let (range, first) = self.zone_range(zone);

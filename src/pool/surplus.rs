@@ -101,6 +101,14 @@ impl Pool<'_> {
         self.give_back(glance, Want::ALL)
     }
 
+    /// About how many bytes stay free, at least.
+    pub(super) fn least_slack(&self) -> usize {
+        let slack = self.settings.slack;
+        // Relaxed: a rule of thumb.
+        let superslabs = self.node.counts.superslabs.load(Ordering::Relaxed) as usize;
+        slack.least_bytes.max(superslabs * SUPERSLAB_BYTES / 100 * slack.percent)
+    }
+
     fn give_back(&self, glance: Glance, mut want: Want) -> usize {
         let wanted = want.bytes;
         if wanted == 0 {
