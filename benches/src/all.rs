@@ -1,4 +1,4 @@
-//! `all`: every experiment but `push`, `zeroed`, `soak` and `syscalls`, at the settings that README's table shows.
+//! `all`: every experiment but `push`, `reads`, `zeroed`, `soak` and `syscalls`, at the settings that README's table shows.
 //!
 //! Each line below is a command line of this program, so that any row can be had alone, with the
 //! same options. The rounds go over all lines together.

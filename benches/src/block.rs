@@ -143,6 +143,16 @@ impl<A: Contestant> Block<A> {
         }
     }
 
+    /// The block's memory, for who has a proof that nobody else uses it.
+    pub(crate) fn pointer(&self) -> *mut u8 {
+        self.ptr.as_ptr()
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.size.bytes()
+    }
+
     /// Where the block is, for tests and for counting cache lines.
     pub fn address(&self) -> usize {
         self.ptr.as_ptr().addr()

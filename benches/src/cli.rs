@@ -13,8 +13,8 @@ use crate::{
     report::Report,
     workload::{
         BatchArgs, BattleArgs, Case, ChurnArgs, FalseSharingArgs, HandoffArgs, LarsonArgs, LatencyArgs,
-        MixedArgs, PairArgs, PhasesArgs, PushArgs, SoakArgs, StartupArgs, StdArgs, SyscallsArgs, ThreadsArgs,
-        ZeroedArgs,
+        MixedArgs, PairArgs, PhasesArgs, PushArgs, ReadsArgs, SoakArgs, StartupArgs, StdArgs, SyscallsArgs,
+        ThreadsArgs, ZeroedArgs,
     },
 };
 
@@ -61,6 +61,8 @@ enum Experiment {
     Phases(PhasesArgs),
     /// A vector grown by push to 1 GiB: time, and bytes copied
     Push(PushArgs),
+    /// Random reads over a 2 GiB heap on reserved, transparent and ordinary pages
+    Reads(ReadsArgs),
     /// Blocks that must read as zero, 1 KiB to 64 MiB, fresh and recycled
     Zeroed(ZeroedArgs),
     /// The same load for minutes: whether speed and memory stay as they are (one round by default)
@@ -88,6 +90,7 @@ impl Experiment {
             Self::Latency(_) => "latency",
             Self::Phases(_) => "phases",
             Self::Push(_) => "push",
+            Self::Reads(_) => "reads",
             Self::Zeroed(_) => "zeroed",
             Self::Soak(_) => "soak",
             Self::Syscalls(_) => "syscalls",
@@ -111,6 +114,7 @@ impl Experiment {
             Self::Latency(args) => args.cases(),
             Self::Phases(args) => args.cases(),
             Self::Push(args) => args.cases(),
+            Self::Reads(args) => args.cases()?,
             Self::Zeroed(args) => args.cases(),
             Self::Soak(args) => args.cases(),
             Self::Syscalls(args) => args.cases(),
@@ -206,6 +210,8 @@ mod tests {
             (&["battle", "--rest", "61"], "0 to 60 seconds"),
             (&["phases", "--bytes", "4K"], "1 MiB to 3 GiB"),
             (&["phases", "--idle", "601"], "0 to 600 seconds"),
+            (&["reads", "--bytes", "8"], "1 MiB to 3 GiB"),
+            (&["reads", "--size", "1MiB"], "8 bytes to 64 KiB"),
             (&["soak", "--minutes", "0"], "0.001 to 1440 minutes"),
             (&["nothing"], "unrecognized subcommand"),
         ] {

@@ -10,7 +10,8 @@
 //! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
 //! | both | [`placement`], [`residence`], [`frames`] | on which CPUs threads run, on which nodes and frames blocks lie |
 //! | both | [`tally`] | system calls by kind |
-//! | loop | [`block`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
+//! | both | [`pages`] | which pages a heap is told to lie on |
+//! | loop | [`block`], [`ring`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
 //! Every run has a process of its own, whose global allocator is `System`: only the calls that a
 //! workload makes go to the allocator on trial. This library links no allocator; the programs in
@@ -28,11 +29,13 @@ pub mod frames;
 pub mod harness;
 pub mod machine;
 pub mod outcome;
+pub mod pages;
 pub mod placement;
 pub mod race;
 pub mod report;
 pub mod residence;
 pub mod resources;
+pub mod ring;
 pub mod rng;
 pub mod sizes;
 pub mod stats;

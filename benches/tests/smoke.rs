@@ -129,6 +129,7 @@ fn the_other_experiments_run() {
         "startup --executions 2",
         "latency --threads 1,2 --iterations 2000",
         "push --bytes 4MiB --nth 1,2",
+        "reads --bytes 1MiB --reads 1000 --pages transparent,ordinary",
         "zeroed --sizes 1KiB,100000,3MiB --blocks 3",
         "zeroed --sizes 1MiB --blocks 3 --touch read",
     ] {

@@ -43,6 +43,12 @@ impl Launcher {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 ask(self.command(Kind::Value, allocator), &order)
             }
+            Job::Paged(pages, task) => {
+                let order = serde_json::to_string(&Order { timeout_s, task })?;
+                let mut child = self.command(Kind::Value, allocator);
+                child.envs(pages.environment(allocator));
+                ask(child, &order)
+            }
             Job::Traced(task) => {
                 let order = serde_json::to_string(&Order { timeout_s, task })?;
                 self.count_calls(allocator, &order)

@@ -1,7 +1,7 @@
 //! A row of a table: what is run, and how the row is named and drawn.
 
 use super::{GlobalTask, Soak, Startup, Task, Workload};
-use crate::outcome::Metric;
+use crate::{outcome::Metric, pages::Pages};
 
 /// Who does a run.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub enum Job {
     Task(Task),
     /// The same child, its system calls counted meanwhile.
     Traced(Task),
+    /// The same child, told on which pages to lay its heap.
+    Paged(Pages, Task),
     /// The same child for minutes, and then its system calls in a shorter run.
     Soak(Soak),
     /// A child whose global allocator it is.
@@ -22,7 +24,7 @@ impl Job {
     /// The figures that it yields.
     fn metrics(&self) -> &'static [Metric] {
         match self {
-            Self::Task(task) | Self::Traced(task) => task.metrics(),
+            Self::Task(task) | Self::Traced(task) | Self::Paged(_, task) => task.metrics(),
             Self::Soak(_) => <Soak as Workload>::METRICS,
             Self::GlobalTask(task) => task.metrics(),
             Self::Startup(_) => Startup::METRICS,

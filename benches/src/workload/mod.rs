@@ -26,6 +26,7 @@ mod mixed;
 mod pair;
 mod phases;
 mod push;
+mod reads;
 mod soak;
 mod startup;
 mod std_collections;
@@ -47,6 +48,7 @@ pub use mixed::{Mixed, MixedArgs};
 pub use pair::{Pair, PairArgs};
 pub use phases::{Phases, PhasesArgs};
 pub use push::{Push, PushArgs};
+pub use reads::{Reads, ReadsArgs};
 pub use soak::{Soak, SoakArgs, TRACED_CALLS};
 pub use startup::{Startup, StartupArgs};
 pub use std_collections::{StdArgs, StringMap, StringVec, VecGrowth};
@@ -129,7 +131,7 @@ macro_rules! run_on_global {
 tasks! {
     /// The plan of one run on an allocator as a value.
     Task: Workload, run[<A: Contestant>] with run_on_value:
-    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Phases Soak Syscalls Threads Zeroed
+    Batch Battle Churn FalseSharing Handoff Larson Latency Mixed Pair Phases Reads Soak Syscalls Threads Zeroed
 }
 
 tasks! {
