@@ -73,8 +73,10 @@ fn mode(report: &Report) -> String {
     };
     let mode = &report.mode;
     format!(
-        "caches {}; placement {}; binding {binding}; {} nodes in use",
-        mode.caches, mode.placement, mode.nodes
+        "caches {}; placement {}; binding {binding}; {} in use",
+        mode.caches,
+        mode.placement,
+        counted(mode.nodes, "node")
     )
 }
 

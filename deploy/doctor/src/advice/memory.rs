@@ -80,7 +80,9 @@ fn caches(report: &Report) -> Option<Advice> {
             cached >> 20,
             bytes >> 20
         );
-        say("cache-size", Weight::Better, why, "export NUMASLAB_PROFILE=lean  # or NUMASLAB_CPU_CACHE=1M")
+        let fitting_kib = (bytes / (8 << 10) / report.cpus.allowed_count.max(1) as u64).max(64);
+        let command = format!("export NUMASLAB_CPU_CACHE={fitting_kib}K  # or NUMASLAB_PROFILE=lean: slower, smaller still");
+        say("cache-size", Weight::Better, why, command)
     })
 }
 
@@ -146,6 +148,8 @@ mod tests {
         let mut report = well(4);
         report.groups = vec![memory_max("134217728")];
         assert_eq!(topics(&report), ["cache-size", "memory-limit"]);
+        let found = advice(&report).into_iter().find(|advice| advice.topic == "cache-size").unwrap();
+        assert!(found.command.contains("CPU_CACHE=2048K"), "128 MiB / 8 / 8 CPUs: {found:?}");
         report.mode.environment = vec!["NUMASLAB_CPU_CACHE=1M".to_owned()];
         assert_eq!(topics(&report), ["memory-limit"]);
     }

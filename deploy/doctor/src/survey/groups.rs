@@ -30,8 +30,9 @@ const LIMITS: [Limit; 9] = [
     limit("pids.max", "pids", Some("pids.max")),
 ];
 
-/// From here on a limit of version 1 means none: the largest multiple of a page, of 64 KiB at most.
-const NO_LIMIT_V1: i64 = i64::MAX / (64 << 10) * (64 << 10);
+/// From here on a number of bytes means no limit: version 1 has no other word for it, and some kernels write the
+/// largest multiple of a huge page for `hugetlb` of version 2.
+const NO_LIMIT: i64 = 1 << 62;
 
 /// The files that limit something, for the process whose groups `/proc/self` below `root` names.
 pub(super) fn groups(root: impl AsRef<Path>) -> Result<Vec<GroupLimit>> {
@@ -41,7 +42,7 @@ pub(super) fn groups(root: impl AsRef<Path>) -> Result<Vec<GroupLimit>> {
         for group in groups.iter().filter(|group| group.may_control(limit.controller)) {
             let version = group.version();
             let Some(file) = (if version == 2 { Some(limit.name) } else { limit.file_v1 }) else { continue };
-            let values = group.values(file)?.into_iter().filter(|(_, value)| limits(version, value));
+            let values = group.values(file)?.into_iter().filter(|(_, value)| limits(value));
             found.extend(values.map(|(path, value)| GroupLimit {
                 version,
                 limit: limit.name,
@@ -53,10 +54,10 @@ pub(super) fn groups(root: impl AsRef<Path>) -> Result<Vec<GroupLimit>> {
     Ok(found)
 }
 
-/// Whether a value limits anything.
-fn limits(version: u8, value: &str) -> bool {
-    let unlimited_v1 = || value.parse::<i64>().is_ok_and(|number| !(0..NO_LIMIT_V1).contains(&number));
-    !(value.is_empty() || value == "max" || value.starts_with("max ") || version == 1 && unlimited_v1())
+/// Whether a value limits anything. Version 1 has -1 for "no quota".
+fn limits(value: &str) -> bool {
+    let is_unlimited = || value.parse::<i64>().is_ok_and(|number| !(0..NO_LIMIT).contains(&number));
+    !(value.is_empty() || value == "max" || value.starts_with("max ") || is_unlimited())
 }
 
 #[cfg(test)]
@@ -86,6 +87,7 @@ mod tests {
             ("cg/pod/cpu.max", "150000 100000\n"),
             ("cg/pod/app/cpuset.mems", "\n"),
             ("cg/pod/app/cpuset.cpus", "0-3\n"),
+            ("cg/pod/app/hugetlb.1GB.max", "9223372035781033984\n"),
         ];
         assert_eq!(
             found(&files),
