@@ -10,6 +10,7 @@
 //! | [`aligned`] | `posix_memalign`, `aligned_alloc`, and their older kin |
 //! | [`tell`] | `malloc_usable_size`, `mallinfo2`, `malloc_trim`, `malloc_info`, ... |
 //! | [`glibc_names`] | the same by glibc's inner names |
+//! | [`own`] | `numaslab_*`: modes, nodes, statistics, giving back; `include/numaslab.h` declares them |
 //! | [`cplusplus`] | `operator new` and `operator delete` in all forms |
 //!
 //! Everything is a thin layer over `numaslab::unsized_blocks`: what C adds is `errno`, checks of arguments, and
@@ -30,6 +31,7 @@ pub mod blocks;
 pub mod cplusplus;
 mod failure;
 pub mod glibc_names;
+pub mod own;
 #[cfg(panic = "abort")]
 mod panic;
 pub mod tell;
