@@ -16,5 +16,5 @@ done
 cargo build --quiet --release --example hit_path
 binary=${CARGO_TARGET_DIR:-target}/release/examples/hit_path
 objdump -d -M intel --no-show-raw-insn "$binary" | python3 ci/instructions.py \
-    hit_alloc_const=21 hit_dealloc_const=20 hit_alloc_dynamic=29 hit_dealloc_dynamic=27 \
+    hit_alloc_const=20 hit_dealloc_const=20 hit_alloc_dynamic=28 hit_dealloc_dynamic=26 \
     hit_malloc=27 hit_free=30

@@ -13,7 +13,7 @@
 
 use crate::cache::gate;
 use crate::global::NumaSlab;
-use crate::heap::{self, Heap, by_address};
+use crate::heap::{self, by_address};
 use crate::os::Errno;
 use crate::size_class::{SizeClass, TINY_MAX};
 use core::ptr;
@@ -49,7 +49,7 @@ impl NumaSlab {
     pub fn malloc(&self, size: usize) -> *mut u8 {
         if size <= TINY_MAX && gate::admits_alloc(size) {
             // SAFETY: the gate is open.
-            let block = unsafe { gate::pop(SizeClass::of_tiny_by_16(size)) };
+            let block = unsafe { gate::pop_direct(SizeClass::of_tiny_by_16(size)) };
             if !block.is_null() {
                 return block;
             }
@@ -65,13 +65,23 @@ impl NumaSlab {
     /// As [`malloc`](Self::malloc), with all `size` bytes zero.
     #[inline]
     pub fn malloc_zeroed(&self, size: usize) -> *mut u8 {
-        let block = self.malloc(size);
-        // A Huge block is fresh from the kernel, and reads as zero.
-        if !block.is_null() && !Heap::is_huge(size, ALIGN) {
-            // SAFETY: the block has that many bytes.
-            unsafe { block.write_bytes(0, size) };
+        if size <= TINY_MAX && gate::admits_alloc(size) {
+            // SAFETY: the gate is open.
+            let block = unsafe { gate::pop_direct(SizeClass::of_tiny_by_16(size)) };
+            if !block.is_null() {
+                // SAFETY: the block has that many bytes.
+                unsafe { block.write_bytes(0, size) };
+                return block;
+            }
         }
-        block
+        self.malloc_zeroed_slowly(size)
+    }
+
+    #[inline(never)]
+    fn malloc_zeroed_slowly(&self, size: usize) -> *mut u8 {
+        or_no_memory(
+            rounded(size, ALIGN).map(|rounded| heap::allocate_zeroed(self.config(), rounded, ALIGN, size)),
+        )
     }
 
     /// As [`malloc`](Self::malloc), aligned to `align` bytes, a power of two, or to [`ALIGN`] if that is more.
@@ -91,7 +101,7 @@ impl NumaSlab {
     pub unsafe fn free(&self, block: *mut u8) {
         if let Some(class) = gate::class_in_view(block)
             // SAFETY: what is in view may be pushed while the gate is open; the caller gives up the block.
-            && unsafe { gate::push(class, block) }
+            && unsafe { gate::push_direct(class, block) }
         {
             return;
         }

@@ -196,3 +196,28 @@ fn a_pointer_into_a_block_ends_the_process_when_it_leaves_the_cache() {
         trim();
     });
 }
+
+#[test]
+fn zeroed_blocks_are_zero_where_another_lay_before() {
+    in_both_modes(|| {
+        for size in [24, 3000, 20 << 10, 200 << 10, 3 << 20, 9 << 20] {
+            for _ in 0..3 {
+                let dirty = HEAP.malloc(size);
+                assert!(!dirty.is_null());
+                // SAFETY: a fresh block of that size, given back once.
+                unsafe {
+                    dirty.write_bytes(0x5a, size);
+                    HEAP.free(dirty);
+                }
+                let clean = HEAP.malloc_zeroed(size);
+                assert!(!clean.is_null());
+                // SAFETY: likewise; all of it is initialised.
+                let odd =
+                    unsafe { std::slice::from_raw_parts(clean, size) }.iter().position(|byte| *byte != 0);
+                assert_eq!(odd, None, "{size}");
+                // SAFETY: likewise.
+                unsafe { HEAP.free(clean) };
+            }
+        }
+    });
+}

@@ -196,6 +196,26 @@ pub(crate) unsafe fn push(class: SizeClass, block: *mut u8) -> bool {
     unsafe { rseq::push(regions(), area(), class.index(), block) }
 }
 
+/// As [`pop`], for callers that give blocks back by their address alone.
+///
+/// # Safety
+/// As [`pop`].
+#[inline(always)]
+pub(crate) unsafe fn pop_direct(class: SizeClass) -> *mut u8 {
+    // SAFETY: as in `pop`.
+    unsafe { rseq::pop_direct(regions(), area(), class.index()) }
+}
+
+/// As [`push`], for blocks that are given back by their address alone.
+///
+/// # Safety
+/// As [`push`].
+#[inline(always)]
+pub(crate) unsafe fn push_direct(class: SizeClass, block: *mut u8) -> bool {
+    // SAFETY: as in `pop`.
+    unsafe { rseq::push_direct(regions(), area(), class.index(), block) }
+}
+
 /// Puts a block of `class` that lives on node `home` into this CPU's region; `false` if full.
 ///
 /// # Safety

@@ -4,6 +4,9 @@
 use super::{Area, Regions};
 use core::arch::asm;
 
+/// Here a cell is reached by an address with an index, or by one that is computed, at the same price.
+pub(super) use {pop as pop_direct, push as push_direct};
+
 /// The signature in front of every abort handler, as glibc registers it on this architecture.
 pub(super) const SIGNATURE: u32 = 0xd428_bc00;
 

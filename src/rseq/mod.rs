@@ -82,6 +82,26 @@ pub(crate) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mu
     unsafe { arch::push(regions, area, index, block) }
 }
 
+/// As [`pop`], for a block that may be the one that was freed last, by its address alone.
+///
+/// # Safety
+/// As [`pop`].
+#[inline(always)]
+pub(crate) unsafe fn pop_direct(regions: Regions, area: Area, index: usize) -> *mut u8 {
+    // SAFETY: the same contract.
+    unsafe { arch::pop_direct(regions, area, index) }
+}
+
+/// As [`push`], for a block that is given back by its address alone.
+///
+/// # Safety
+/// As [`push`].
+#[inline(always)]
+pub(crate) unsafe fn push_direct(regions: Regions, area: Area, index: usize, block: *mut u8) -> bool {
+    // SAFETY: the same contract.
+    unsafe { arch::push_direct(regions, area, index, block) }
+}
+
 /// Puts `block`, which lives on node `home`, on this CPU's list of `class` for that node: list 0 is for
 /// the CPU's own node, the others (`own ^ home`) are its outboxes. `false` if the list is full.
 ///

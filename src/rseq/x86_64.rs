@@ -5,10 +5,10 @@
 //! thread that was preempted, migrated or signalled between START and the end to ABORT, which jumps
 //! back to the arming. See [`super`] for the layout that they work on and for what callers promise.
 //!
-//! [`pop`] and [`push`] reach a cell by one register, for which they pay a `lea`. Where a block is freed and
-//! asked for again at once, the load of the cell waits for the store to it; processors that predict such pairs
-//! (Intel's since Golden Cove) do so for addresses without an index only, and then a pair by address alone takes
-//! half the time.
+//! [`pop_direct`] and [`push_direct`] reach a cell by one register, for which they pay a `lea`. Where a block is
+//! freed and asked for again at once, the load of the cell waits for the store to it; processors that predict
+//! such pairs (Intel's since Golden Cove) do so for addresses without an index only, and then a pair by address
+//! alone takes half the time. Pairs that know their size gain nothing.
 //!
 //! Nothing but `rseq_cs` is written in the rseq area. It is left armed: the kernel clears it when it
 //! finds the thread outside the section.
@@ -45,85 +45,114 @@ macro_rules! section {
     };
 }
 
-/// ```text
-/// START   region = regions[cpu_id]; len = region.len[index]
-///         block = region.cell[len - 1]; if block == null: end
-/// COMMIT  region.len[index] = len - 1
-/// ABORT   from START
-/// ```
-///
-/// # Safety
-/// As [`super::pop`].
-#[inline(always)]
-pub(super) unsafe fn pop(regions: Regions, area: Area, index: usize) -> *mut u8 {
-    let block: *mut u8;
-    // SAFETY: by the caller's promise `regions[cpu_id]` is a region for every value that the kernel
-    // stores in `cpu_id`, with a header at `index` and a null cell below its cells.
-    unsafe {
-        asm!(
-            section!(
-                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
-                "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
-                "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
-                "lea {block}, [{tmp} + {len} * 8]",
-                "mov {block}, qword ptr [{block} - 8]",
-                "test {block}, {block}",
-                "jz 92f",
-                "dec {len:e}",
-                "mov word ptr [{tmp} + {index} * 4], {len:x}",
-                "92:",
-            ),
-            area = in(reg) area.0,
-            regions = in(reg) regions.0,
-            index = in(reg) index,
-            block = out(reg) block,
-            len = out(reg) _,
-            tmp = out(reg) _,
-            options(nostack),
-        );
-    }
-    block
+/// Defines a function that takes the topmost block; the last argument says how it reaches the cell.
+macro_rules! pop {
+    ($(#[$doc:meta])* $name:ident, $($reach:literal),+) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As [`super::pop`].
+        #[inline(always)]
+        pub(super) unsafe fn $name(regions: Regions, area: Area, index: usize) -> *mut u8 {
+            let block: *mut u8;
+            // SAFETY: by the caller's promise `regions[cpu_id]` is a region for every value that the kernel
+            // stores in `cpu_id`, with a header at `index` and a null cell below its cells.
+            unsafe {
+                asm!(
+                    section!(
+                        "movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                        "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
+                        "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
+                        $($reach,)+
+                        "test {block}, {block}",
+                        "jz 92f",
+                        "dec {len:e}",
+                        "mov word ptr [{tmp} + {index} * 4], {len:x}",
+                        "92:",
+                    ),
+                    area = in(reg) area.0,
+                    regions = in(reg) regions.0,
+                    index = in(reg) index,
+                    block = out(reg) block,
+                    len = out(reg) _,
+                    tmp = out(reg) _,
+                    options(nostack),
+                );
+            }
+            block
+        }
+    };
 }
 
-/// ```text
-/// START   region = regions[cpu_id]; len = region.len[index]
-///         if len >= region.end[index]: full
-///         region.cell[len] = block
-/// COMMIT  region.len[index] = len + 1
-/// ABORT   from START
-/// ```
-///
-/// # Safety
-/// As [`super::push`].
-#[inline(always)]
-pub(super) unsafe fn push(regions: Regions, area: Area, index: usize, block: *mut u8) -> bool {
-    // SAFETY: as in `pop`; cells up to `end` belong to the header at `index`.
-    unsafe {
-        asm!(
-            section!(
-                "movsxd {tmp}, dword ptr fs:[{area} + 4]",
-                "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
-                "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
-                "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
-                "jae {full}",
-                "lea {cell}, [{tmp} + {len} * 8]",
-                "mov qword ptr [{cell}], {block}",
-                "inc {len:e}",
-                "mov word ptr [{tmp} + {index} * 4], {len:x}",
-                "92:",
-            ),
-            area = in(reg) area.0,
-            regions = in(reg) regions.0,
-            index = in(reg) index,
-            block = in(reg) block,
-            tmp = out(reg) _,
-            len = out(reg) _,
-            cell = out(reg) _,
-            full = label { return false },
-            options(nostack),
-        );
-    }
-    true
+pop! {
+    /// ```text
+    /// START   region = regions[cpu_id]; len = region.len[index]
+    ///         block = region.cell[len - 1]; if block == null: end
+    /// COMMIT  region.len[index] = len - 1
+    /// ABORT   from START
+    /// ```
+    pop, "mov {block}, qword ptr [{tmp} + {len} * 8 - 8]"
+}
+
+pop! {
+    /// As [`pop`], with the cell's address in one register.
+    pop_direct, "lea {block}, [{tmp} + {len} * 8]", "mov {block}, qword ptr [{block} - 8]"
+}
+
+/// Defines a function that puts a block on a list; the last arguments say how it reaches the cell, and the
+/// registers that it needs for that.
+macro_rules! push {
+    ($(#[$doc:meta])* $name:ident, [$($register:ident)?], $($reach:literal),+) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As [`super::push`].
+        #[inline(always)]
+        pub(super) unsafe fn $name(regions: Regions, area: Area, index: usize, block: *mut u8) -> bool {
+            // SAFETY: as in `pop`; cells up to `end` belong to the header at `index`.
+            unsafe {
+                asm!(
+                    section!(
+                        "movsxd {tmp}, dword ptr fs:[{area} + 4]",
+                        "mov {tmp}, qword ptr [{regions} + {tmp} * 8]",
+                        "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
+                        "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
+                        "jae {full}",
+                        $($reach,)+
+                        "inc {len:e}",
+                        "mov word ptr [{tmp} + {index} * 4], {len:x}",
+                        "92:",
+                    ),
+                    area = in(reg) area.0,
+                    regions = in(reg) regions.0,
+                    index = in(reg) index,
+                    block = in(reg) block,
+                    tmp = out(reg) _,
+                    len = out(reg) _,
+                    $($register = out(reg) _,)?
+                    full = label { return false },
+                    options(nostack),
+                );
+            }
+            true
+        }
+    };
+}
+
+push! {
+    /// ```text
+    /// START   region = regions[cpu_id]; len = region.len[index]
+    ///         if len >= region.end[index]: full
+    ///         region.cell[len] = block
+    /// COMMIT  region.len[index] = len + 1
+    /// ABORT   from START
+    /// ```
+    push, [], "mov qword ptr [{tmp} + {len} * 8], {block}"
+}
+
+push! {
+    /// As [`push`], with the cell's address in one register.
+    push_direct, [cell], "lea {cell}, [{tmp} + {len} * 8]", "mov qword ptr [{cell}], {block}"
 }
 
 /// ```text
@@ -157,8 +186,7 @@ pub(super) unsafe fn push_homed(
                 "movzx {len:e}, word ptr [{tmp} + {index} * 4]",
                 "cmp {len:x}, word ptr [{tmp} + {index} * 4 + 2]",
                 "jae {full}",
-                "lea {cell}, [{tmp} + {len} * 8]",
-                "mov qword ptr [{cell}], {block}",
+                "mov qword ptr [{tmp} + {len} * 8], {block}",
                 "inc {len:e}",
                 "mov word ptr [{tmp} + {index} * 4], {len:x}",
                 "92:",
@@ -171,7 +199,6 @@ pub(super) unsafe fn push_homed(
             index = out(reg) _,
             tmp = out(reg) _,
             len = out(reg) _,
-            cell = out(reg) _,
             full = label { return false },
             options(nostack),
         );
