@@ -13,7 +13,8 @@ use numaslab::telemetry::Event;
 use numaslab::{NumaSlab, stats, trim};
 use std::alloc::Layout;
 use support::block::Block;
-use support::child::{fork, skip};
+use support::child::{fork, measured, skip};
+use support::effort;
 use support::mode::{Mode, before_start};
 use support::rng::Rng;
 use support::threads;
@@ -128,6 +129,7 @@ fn survives(program: fn(), plan: impl Fn(), what: impl std::fmt::Display) -> boo
 
 /// Makes the first, the second, the n-th call of a kind fail, as often as `program` makes it.
 fn each_call_fails_once(program: fn(), calls: &[Call]) {
+    let mut tried = Vec::new();
     for call in calls {
         for errno in errors(*call) {
             let fail = |n| {
@@ -137,9 +139,11 @@ fn each_call_fails_once(program: fn(), calls: &[Call]) {
                     format_args!("{} number {n} fails with {errno}", call.name()),
                 )
             };
-            (1..).find(|n| !fail(*n));
+            let count = effort::numbers().take_while(|n| fail(*n as u64)).count();
+            tried.push(format!("{count} x {} {errno}", call.name()));
         }
     }
+    measured(tried.join(", "));
 }
 
 #[test]
@@ -197,8 +201,12 @@ fn a_kind_of_call_may_never_succeed() {
 fn from_some_moment_on_every_call_may_fail() {
     before_start(|_| {
         let mut n = 1;
-        while survives(program, || fault::fail_from(n), format_args!("every call from number {n} on fails")) {
-            n += 1 + n / 32;
+        while survives(
+            program,
+            || fault::fail_from(n as u64),
+            format_args!("every call from number {n} on fails"),
+        ) {
+            n = effort::next(n) + n / 32;
         }
     });
 }
@@ -233,9 +241,9 @@ fn a_thread_whose_cache_was_refused_gets_one_later() {
             return skip("caches are per CPU");
         }
         // Which of the first mappings is for threads' caches is not known here.
-        for nth in 1..40 {
+        for nth in effort::numbers().take_while(|nth| *nth < 40) {
             let child = fork(|| {
-                fault::fail_nth(Call::Mmap, nth, Errno::ENOMEM);
+                fault::fail_nth(Call::Mmap, nth as u64, Errno::ENOMEM);
                 for round in 0..400 {
                     let sizes = [16, 100, 700, 3000].map(|size| size + 8 * (round % 8));
                     let blocks = sizes.map(|size| Block::new(&HEAP, layout(size, 8), round as u64));

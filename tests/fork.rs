@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use support::accounts::balance;
 use support::block::Block;
 use support::child::fork;
+use support::effort::scale;
 use support::mode::in_both_modes;
 use support::owned::{Owned, any_layout};
 use support::rng::Rng;
@@ -57,7 +58,7 @@ fn fork_amid_work(child: impl Fn(usize, Vec<Owned>)) {
             let (stop, busy) = (&stop, &busy);
             let workers: Vec<_> = (0..4).map(|n| scope.spawn(move || busy(n, stop))).collect();
             let mut rng = Rng::new(77);
-            for round in 0..FORKS {
+            for round in 0..scale(FORKS) {
                 let before = some_blocks(&mut rng, 60);
                 let pid = fork(|| {
                     // The child's own copies of these blocks; it may free them, and the parent its own.

@@ -11,6 +11,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 use support::block::Block;
 use support::confine::status_bytes;
+use support::effort::scale;
 use support::mode::on_heap;
 use support::rng::Rng;
 use support::threads::{allowed_cpus, pin, run};
@@ -100,7 +101,7 @@ fn allocations_maintain_where_nobody_else_does() {
         let start = Instant::now();
         while mapped() > 24 * MIB {
             // Misses, but few bytes.
-            (0..100).for_each(|_| load_a_little(&QUICK));
+            (0..scale(100)).for_each(|_| load_a_little(&QUICK));
             sleep(Duration::from_millis(5));
             assert!(start.elapsed() < Duration::from_secs(120), "{}", stats());
         }
@@ -126,7 +127,7 @@ fn nothing_goes_that_somebody_holds() {
             run(6, |number| {
                 let mut rng = Rng::new(number as u64);
                 let mut live = Vec::new();
-                for _ in 0..30_000 {
+                for _ in 0..scale(30_000) {
                     if live.len() < 20 || rng.below(2) == 0 && live.len() < 300 {
                         live.push(block(&QUICK, 1 << (3 + rng.below(15))));
                     } else {

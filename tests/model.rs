@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use support::accounts::balance;
 use support::block::Block;
 use support::child;
+use support::effort::{one_in, scale};
 use support::mode::in_both_modes;
 use support::rng::Rng;
 
@@ -101,6 +102,10 @@ fn every_size_and_alignment_gives_aligned_disjoint_blocks() {
                     if size > MID_MAX && at % step != 0 {
                         continue;
                     }
+                    // A block is at least as long as its alignment.
+                    if size.max(align) > MID_MAX && at % one_in() != 0 {
+                        continue;
+                    }
                     let copies = if size <= TINY_MAX { 3 } else { 2 };
                     for _ in 0..copies {
                         model.allocate(layout(size, align), false);
@@ -155,11 +160,12 @@ fn realloc_keeps_contents_across_all_borders() {
     in_both_modes(move || {
         balance(|| {
             let mut model = Model::default();
-            for align in [1, 64, 4096, 1 << 16, 1 << 17, 4 * MIB] {
+            for (turn, align) in [1, 64, 4096, 1 << 16, 1 << 17, 4 * MIB].into_iter().enumerate() {
                 // A neighbour on each side of a Huge block makes growing in place impossible for some.
                 let fence = model.allocate(layout(2 * MIB, align), false);
-                for from in sizes {
-                    for to in sizes {
+                for (row, from) in sizes.into_iter().enumerate() {
+                    // On a slow machine each pair with some of the alignments.
+                    for to in sizes.into_iter().skip((row + turn) % one_in()).step_by(one_in()) {
                         let block = model.allocate(layout(from, align), from % 2 == 0);
                         let moved = model.resize(block, to);
                         let back = model.resize(moved, from);
@@ -332,7 +338,11 @@ fn ops() -> impl Strategy<Value = Op> {
 #[test]
 fn any_history_agrees_with_the_model() {
     in_both_modes(|| {
-        let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+        let config = ProptestConfig {
+            cases: scale(40) as u32,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
         let histories = prop::collection::vec(ops(), 1..250);
         let agrees = |history| {
             balance(|| replay(history));

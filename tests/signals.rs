@@ -9,6 +9,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use support::accounts::balance;
 use support::block::Block;
+use support::effort::scale;
 use support::ledger;
 use support::mode::{in_both_modes, on_heap};
 use support::owned::{Owned, any_layout};
@@ -99,11 +100,12 @@ fn check(fine: bool, line: &str) {
 /// balances the books.
 fn interrupted(count: usize, work: impl Fn(&mut Rng) + Sync) {
     ticker::install(handler);
+    let ticks = scale(TICKS);
     balance(|| {
         threads::run(count, |number| {
             let mut rng = Rng::new(number as u64);
             let ticker = Ticker::start();
-            while RUNS.load(Ordering::Relaxed) < TICKS {
+            while RUNS.load(Ordering::Relaxed) < ticks {
                 work(&mut rng);
             }
             drop(ticker);

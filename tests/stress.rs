@@ -10,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::accounts::balance;
+use support::effort::scale;
 use support::ledger;
 use support::mode::{in_both_modes, on_heap};
 use support::owned::{Owned, any_layout};
@@ -106,7 +107,7 @@ fn blocks_freed_by_other_threads_are_neither_lost_nor_doubled() {
                 let mail = mailboxes();
                 threads::run(THREADS, |number| {
                     let mut worker = Worker::new(number, &mail, layout);
-                    (0..1500).for_each(|_| worker.step());
+                    (0..scale(1500)).for_each(|_| worker.step());
                     worker.finish();
                 });
                 read_all(mail);
@@ -126,7 +127,7 @@ fn threads_that_move_between_cpus_share_no_block() {
             let mail = mailboxes();
             threads::run(THREADS, |number| {
                 let mut worker = Worker::new(number, &mail, few_tiny);
-                for step in 0..3000 {
+                for step in 0..scale(3000) {
                     if step % 16 == 0 {
                         pin(&cpus[worker.rng.below(cpus.len())..][..1]);
                     }
@@ -147,7 +148,7 @@ fn threads_that_come_and_go_leave_nothing_behind() {
             let left = Mutex::new(Vec::new());
             let born = AtomicUsize::new(0);
             threads::run(16, |_| {
-                for _ in 0..25 {
+                for _ in 0..scale(25) {
                     let number = born.fetch_add(1, Ordering::Relaxed);
                     threads::run(1, |_| short_life(number, &left));
                 }
@@ -190,7 +191,7 @@ fn trim_by_several_threads_takes_nothing_from_those_at_work() {
                 }
                 let layout = if number % 2 == 0 { any_layout } else { few_tiny };
                 let mut worker = Worker::new(number, &mail[..12], layout);
-                (0..4000).for_each(|_| worker.step());
+                (0..scale(4000)).for_each(|_| worker.step());
                 worker.finish();
                 working.fetch_sub(1, Ordering::Relaxed);
             });
@@ -209,20 +210,20 @@ fn regions_taken_away_again_and_again_lose_no_block() {
 
 /// One thread allocates and frees on its CPU, as fast as it can, in one class; another trims.
 fn take_away_again_and_again(busy: usize, trimming: usize) {
-    const TRIMS: usize = 20_000;
+    let until = scale(20_000);
     balance(|| {
         let trims = AtomicUsize::new(0);
         threads::run(2, |number| {
             pin(&[if number == 0 { busy } else { trimming }]);
             if number == 1 {
-                while trims.fetch_add(1, Ordering::Relaxed) < TRIMS {
+                while trims.fetch_add(1, Ordering::Relaxed) < until {
                     trim();
                 }
                 return;
             }
             let layout = Layout::from_size_align(64, 8).expect("a layout");
             let mut blocks = [std::ptr::null_mut(); 24];
-            while trims.load(Ordering::Relaxed) < TRIMS {
+            while trims.load(Ordering::Relaxed) < until {
                 for block in &mut blocks {
                     // SAFETY: the layout has a size.
                     *block = unsafe { HEAP.alloc(layout) };
@@ -250,7 +251,7 @@ fn caches_too_small_for_their_work_lose_nothing() {
             let mail = mailboxes();
             threads::run(16, |number| {
                 let mut worker = Worker::new(number, &mail[..16], few_tiny);
-                (0..4000).for_each(|_| worker.step());
+                (0..scale(4000)).for_each(|_| worker.step());
                 worker.finish();
             });
             read_all(mail);
@@ -273,7 +274,7 @@ fn a_producer_and_its_consumers_are_always_in_step() {
                     return;
                 }
                 let mut rng = Rng::new(9);
-                for _ in 0..30_000 {
+                for _ in 0..scale(30_000) {
                     let (layout, stamp, to) = (few_tiny(&mut rng), rng.next(), 1 + rng.below(4));
                     let block = Owned::new(&HEAP, layout, owner(0), stamp).expect("memory");
                     mail[to].lock().unwrap().push(block.pass(owner(to)));
@@ -289,7 +290,7 @@ fn a_producer_and_its_consumers_are_always_in_step() {
 fn threads_that_start_the_heap_together_get_one_heap() {
     // Not started before: all threads make their first request at the same moment, many times over.
     support::mode::before_start(|mode| {
-        for round in 0..40 {
+        for round in 0..scale(40) as u64 {
             let child = support::child::fork(|| {
                 let barrier = std::sync::Barrier::new(8);
                 let sum: usize = threads::run(8, |number| {

@@ -9,7 +9,8 @@
 #             target that fits and that no job names in full
 #   MACHINES  words of `machines`, or machines, separated by commas
 #   MODES     words of `mode`, separated by commas
-#   SECONDS   how long one run may take in the machine
+#   SECONDS   how long one run may take in the machine. Be generous: on a busy host the machine's clock may run
+#             several times too fast
 #   ARGUMENT  for the test program, such as a filter or --skip NAME
 # A test that needs the source tree or a compiler cannot run in a machine; leave it out here.
 
@@ -30,8 +31,8 @@ machines versions n4:6.1:2.36 n4:6.1:2.41 n4:6.12:2.36 n4:6.12:2.41 n4:7.2:2.36 
 machines arm aarch64/n4:6.1:2.36
 
 job numaslab-numa lib n2 plain 60
-job numaslab-numa fixtures n1 plain 120
-job numaslab-numa machine shapes,versions,arm plain 120
+job numaslab-numa fixtures n1 plain 600
+job numaslab-numa machine shapes,versions,arm plain 600
 
 job numaslab lib shapes,versions,arm plain,fallback 300
 job numaslab lib versions own-rseq 300
@@ -47,3 +48,9 @@ job numaslab numa_explicit n2,memonly,nomem,hetero plain 300
 
 # What the doctor finds on each shape of machine.
 job numaslab-doctor host shapes,versions,arm plain 120
+
+# The ordinary tests on four nodes. Each of them makes processes of both modes, with restartable sequences and in
+# fallback mode, by itself, so one run is enough; an Nth of their rounds is made here (payload.sh).
+for target in stress fork signals limits model modes corruption global_allocator large maintenance; do
+  job numaslab $target n4 plain 600
+done

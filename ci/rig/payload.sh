@@ -26,6 +26,9 @@ add_program() {
     while read -r library; do cp -L "$library" "$1/lib/"; done
 }
 
+# Emulation is slow: tests whose rounds tell nothing new (tests/support/effort.rs) make one in so many of them.
+TEST_ONE_IN=${TEST_ONE_IN:-4}
+
 # add_job PAYLOAD ID SECONDS MODE TOPOLOGY PROGRAM [ARGUMENT...]
 # MODE is shell text that is run first in the machine, such as 'export NAME=value'.
 add_job() {
@@ -34,7 +37,7 @@ add_job() {
   mkdir -p "$dir"
   echo "$seconds" >"$dir/seconds"
   {
-    echo "export NUMA_RIG=$topology RUST_BACKTRACE=1 LD_LIBRARY_PATH=/rig/lib"
+    echo "export NUMA_RIG=$topology TEST_ONE_IN=$TEST_ONE_IN RUST_BACKTRACE=1 LD_LIBRARY_PATH=/rig/lib"
     echo "${mode:-:}"
     printf 'exec ./%q' "$1"
     shift

@@ -7,6 +7,7 @@
 //! | [`block`] | blocks that know their owner's stamp |
 //! | [`ledger`], [`owned`] | who has which address: nothing is handed out twice |
 //! | [`accounts`] | nothing is lost: the books balance |
+//! | [`effort`] | less work on slow machines |
 //! | [`threads`] | threads that are really joined; CPUs |
 //! | [`nodes`] | the machine's nodes, and on which of them pages lie |
 //! | [`reserved`] | the kernel's reserved pool of huge pages, filled for a test |
@@ -19,6 +20,7 @@ pub(crate) mod accounts;
 pub(crate) mod block;
 pub(crate) mod child;
 pub(crate) mod confine;
+pub(crate) mod effort;
 pub(crate) mod ledger;
 pub(crate) mod mode;
 pub(crate) mod nodes;
