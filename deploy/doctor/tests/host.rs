@@ -190,3 +190,68 @@ fn neither_is_a_code_of_its_own() {
     assert_eq!(code, if several { 12 } else { 10 });
     assert_eq!(topics(&report).contains(&"numa-off"), several);
 }
+
+/// Puts the child into a control group (v2) with these settings. On the emulated machines only, which belong to the
+/// tests; `None`, said aloud, elsewhere.
+fn in_group(name: &str, settings: &[(&str, &str)]) -> Option<impl FnOnce(&mut Command) + use<>> {
+    if std::env::var_os("NUMA_RIG").is_none() {
+        eprintln!("SKIPPED: {name}: no emulated machine: control groups are left alone");
+        return None;
+    }
+    let root = std::path::Path::new("/sys/fs/cgroup");
+    std::fs::write(root.join("cgroup.subtree_control"), "+cpuset +memory").expect("controllers");
+    let group = root.join(name);
+    std::fs::create_dir_all(&group).expect("a control group");
+    for (file, value) in settings {
+        std::fs::write(group.join(file), value).unwrap_or_else(|error| panic!("{file} {value}: {error}"));
+    }
+    let members = std::ffi::CString::new(format!("{}/cgroup.procs", group.display())).expect("a path");
+    Some(move |command: &mut Command| {
+        let enter = move || {
+            // SAFETY: opens a file and writes one byte: 0 is the writer.
+            let entered = unsafe {
+                let file = libc::open(members.as_ptr(), libc::O_WRONLY);
+                libc::write(file, c"0".as_ptr().cast(), 1) == 1
+            };
+            if entered { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        };
+        // SAFETY: system calls; nothing is allocated.
+        unsafe { command.pre_exec(enter) };
+    })
+}
+
+#[test]
+fn a_cpuset_that_leaves_one_node_of_memory_is_seen() {
+    let (whole, _) = report(|_| ());
+    if nodes_with_memory(&whole) < 2 {
+        eprintln!("SKIPPED: one node");
+        return;
+    }
+    let kept = whole["nodes"].as_array().unwrap().iter().find(|node| node["binding"] == "placed").unwrap();
+    let (kept, list) = (kept["id"].clone(), kept["id"].to_string());
+    let Some(prepare) = in_group("doctor-cpuset", &[("cpuset.mems", &list)]) else { return };
+    let (report, code) = report(prepare);
+    assert_eq!((code, nodes_with_memory(&report)), (0, 1), "{report}");
+    assert_eq!(report["mode"]["binding"], "not-needed");
+    let others = report["nodes"].as_array().unwrap().iter().filter(|node| node["id"] != kept);
+    others.for_each(|node| assert_eq!((&node["allowed"], &node["binding"]), (&false.into(), &"none".into())));
+    let groups = report["groups"].as_array().unwrap();
+    let found = groups.iter().find(|group| group["limit"] == "cpuset.mems").expect("the cpuset");
+    assert_eq!((&found["version"], &found["value"]), (&2.into(), &list.into()));
+    assert!(topics(&report).contains(&"far-memory"), "{report}");
+}
+
+#[test]
+fn a_small_memory_limit_is_seen_with_what_to_set() {
+    let Some(prepare) = in_group("doctor-memory", &[("memory.max", "67108864")]) else { return };
+    let (report, code) = report(prepare);
+    assert_eq!(code, 0);
+    let groups = report["groups"].as_array().unwrap();
+    assert!(
+        groups.iter().any(|group| group["limit"] == "memory.max" && group["value"] == "67108864"),
+        "{report}"
+    );
+    let advice = report["advice"].as_array().unwrap();
+    let limit = advice.iter().find(|advice| advice["topic"] == "memory-limit").expect("advice on the limit");
+    assert!(limit["command"].as_str().unwrap().contains("NUMASLAB_LIMIT_SOFT=57M"), "{limit}");
+}
