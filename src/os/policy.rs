@@ -3,8 +3,8 @@
 //! Key types: [`Binding`], and [`NodeMask`] for the nodes. Neighbours: `topology` translates between
 //! kernel numbers and the dense [`NodeId`](crate::units::NodeId)s of the rest.
 //!
-//! Containers without `CAP_SYS_NICE` often forbid all of these calls but `move_pages` (`EPERM` by
-//! seccomp); placement is then left to the first touch.
+//! Containers without `CAP_SYS_NICE` often forbid all of these calls, and some `move_pages` in any case
+//! (`EPERM` by seccomp); placement is then left to the first touch.
 
 use super::errno::{Errno, Result, check};
 use super::fault::{Call, gate};
