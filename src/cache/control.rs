@@ -15,6 +15,9 @@ const CLOCK_EVERY: u32 = 8;
 /// How many Large misses pass between two recounts.
 const RECOUNT_EVERY: u32 = 32;
 
+/// How many bytes that come from slabs are set against those that go there, at most.
+const MOST_SHRINKING: i64 = 16 << 20;
+
 /// How often growth doubles, at most, before it is told again in vain.
 const MOST_PATIENCE: u32 = 3;
 
@@ -229,12 +232,13 @@ impl Control {
         self.emptied_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Notes that `bytes` bytes went to slabs, or if less than 0 came from there.
+    /// Notes that `bytes` bytes went to slabs, or if less than 0 came from there. However many come, only some
+    /// of them count: after a heap has grown, what falls is noticed soon.
     #[inline]
     pub(crate) fn note_growth(&self, bytes: isize) {
         // Relaxed, and not one operation: a rule of thumb.
-        let growth = self.growth.load(Ordering::Relaxed);
-        self.growth.store(growth.wrapping_add(bytes as u64), Ordering::Relaxed);
+        let growth = self.growth.load(Ordering::Relaxed) as i64 + bytes as i64;
+        self.growth.store(growth.max(-MOST_SHRINKING) as u64, Ordering::Relaxed);
     }
 
     /// Bytes that went to slabs, less those that came from there, if they are at least `least`, or more if that

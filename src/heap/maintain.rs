@@ -61,8 +61,7 @@ impl Heap {
                 pool.release_surplus(now_ms, LITTLE_CALLS);
             }
             Some(growth) => {
-                let released = pool.release_grown(now_ms, growth);
-                control.note_use_of_growth(released > 0);
+                control.note_use_of_growth(pool.release_grown(now_ms, growth));
             }
         }
         self.maintain_a_little(now_ms);

@@ -3,8 +3,8 @@
 //!
 //! The SuperSlab, or the slab, is held meanwhile, so nobody takes what is free in it; others see fewer of
 //! them for a moment. Where the kernel backs a SuperSlab by a huge page, giving back a part splits it, which
-//! costs those who use the rest dearly: so a SuperSlab keeps all its pages while more than half of them are
-//! of use.
+//! costs those who use the rest dearly: so a SuperSlab keeps all its pages until half of them are of no
+//! use.
 
 use super::Pool;
 use super::queue::Queue;
@@ -97,6 +97,7 @@ impl Pool<'_> {
             let purged = unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_ok();
             if purged {
                 descriptor.note_purged(run_mask(start, length) as u32);
+                descriptor.note_split();
             }
             want.note(if purged { bytes } else { 0 });
         }
@@ -108,7 +109,7 @@ impl Pool<'_> {
         }
     }
 
-    /// Gives the pages of free blocks back, from the largest blocks on.
+    /// Gives the pages of free blocks back.
     pub(super) fn purge_blocks(&self, want: &mut Want) {
         if self.settings.touch_on_carve {
             // They would come back on the node of whoever touches them first.
@@ -147,6 +148,7 @@ impl Pool<'_> {
             let purged = unsafe { memory::advise(at, to - from, Advice::DontNeed) }.is_ok();
             if purged {
                 descriptor.set_purged(descriptor.purged() | run_mask(start, length));
+                self.space.superslab(slab.superslab()).note_split();
             }
             want.note(if purged { to - from } else { 0 });
         }
@@ -178,11 +180,13 @@ impl Pool<'_> {
     }
 
     /// Whether parts of a SuperSlab may go back to the kernel.
-    fn may_split(&self, superslab: SuperIndex) -> bool {
+    pub(super) fn may_split(&self, superslab: SuperIndex) -> bool {
         let descriptor = self.space.superslab(superslab);
         // A reserved page goes whole or not at all.
         !descriptor.is_on_reserved()
-            && (!self.may_be_huge(superslab) || descriptor.dirt() >= SUPERSLAB_BYTES / 2)
+            && (!self.may_be_huge(superslab)
+                || descriptor.is_split()
+                || descriptor.dirt() >= SUPERSLAB_BYTES / 2)
     }
 
     /// Whether the kernel may back the SuperSlab by a huge page.

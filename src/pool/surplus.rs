@@ -40,10 +40,12 @@ pub(crate) struct Slack {
 /// A node at a glance.
 #[derive(Clone, Copy, Debug, Default)]
 struct Glance {
-    /// Bytes in use: handed out, in a cache, or too scattered to go back.
+    /// Bytes in use: handed out, in a cache, or free in too small blocks to go back.
     used: usize,
     /// Bytes that are free, and that the kernel backs.
     dirty: usize,
+    /// Likewise, but in SuperSlabs that may not be split yet.
+    scattered: usize,
     /// SuperSlabs of which every piece is free.
     free: usize,
 }
@@ -82,16 +84,17 @@ impl Pool<'_> {
         self.settings.slack.least_bytes.max(superslabs * SUPERSLAB_BYTES / WORTHWHILE)
     }
 
-    /// Gives what is free beyond the slack back to the kernel, since `growth` bytes have come; returns the
-    /// bytes. The work is in proportion to those.
-    pub(crate) fn release_grown(&self, now_ms: u64, growth: usize) -> usize {
+    /// Gives what is free beyond the slack back to the kernel, since `growth` bytes have come; the work is in
+    /// proportion to those. Returns whether it was worth a look: there is surplus, or will be if this goes on.
+    pub(crate) fn release_grown(&self, now_ms: u64, growth: usize) -> bool {
         self.retire_if_worthwhile();
         // Relaxed: a clock.
         let since_ms = now_ms.saturating_sub(self.node.looked_ms.swap(now_ms, Ordering::Relaxed));
         let glance = self.glance();
         let slack = self.slack(glance.used, since_ms);
         let calls = growth / BYTES_PER_CALL;
-        self.give_back(glance, Want { bytes: glance.dirty.saturating_sub(slack), calls })
+        self.give_back(glance, Want { bytes: glance.dirty.saturating_sub(slack), calls });
+        glance.dirty + glance.scattered > slack
     }
 
     /// Gives all that is free back to the kernel; returns the bytes.
@@ -185,8 +188,11 @@ impl Pool<'_> {
         let dirty = (free & descriptor.backed()).count_ones() as usize * PIECE_BYTES;
         let of_blocks = self.dirt_of_blocks(superslab);
         descriptor.set_dirt(dirty + of_blocks);
-        glance.dirty += dirty + of_blocks;
+        let is_free = free == u32::MAX;
+        let goes = if is_free || self.may_split(superslab) { dirty + of_blocks } else { 0 };
+        glance.dirty += goes;
+        glance.scattered += dirty + of_blocks - goes;
         glance.used += ((PIECES - free.count_ones() as usize) * PIECE_BYTES).saturating_sub(of_blocks);
-        glance.free += usize::from(free == u32::MAX);
+        glance.free += usize::from(is_free);
     }
 }

@@ -105,7 +105,10 @@ pub(crate) struct SuperSlab {
     /// 1 = a page of the reserved pool lies here, 0 = ordinary memory. Written by the owner of a SuperSlab of
     /// which every piece is free.
     on_reserved: AtomicU32,
-    reserved: [AtomicU32; 5],
+    /// 1 = a part went back to the kernel, so no huge page lies here any more. A hint, written by who gives a
+    /// part back, and by the holder when all goes.
+    split: AtomicU32,
+    reserved: [AtomicU32; 4],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -146,9 +149,19 @@ impl SuperSlab {
 
     /// Notes that the whole SuperSlab went back to the kernel, for the holder.
     pub(crate) fn note_released(&self) {
-        for mask in [&self.backed, &self.written, &self.purged] {
+        for mask in [&self.backed, &self.written, &self.purged, &self.split] {
             mask.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a part went back to the kernel.
+    pub(crate) fn is_split(&self) -> bool {
+        self.split.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that a part went back to the kernel.
+    pub(crate) fn note_split(&self) {
+        self.split.store(1, Ordering::Relaxed);
     }
 
     /// Bytes that could go back to the kernel, when this was last looked at.
