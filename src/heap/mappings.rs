@@ -64,6 +64,18 @@ impl Mappings {
         all.find(begins).map(|mapping| mapping.bytes()).filter(|bytes| *bytes > 0)
     }
 
+    /// Calls `visit` with the address and bytes of each mapping, as they were a moment ago.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(NonNull<u8>, usize)) {
+        for slot in &self.blocks {
+            // Relaxed: for statistics, which read no memory there.
+            let word = slot.load(Ordering::Relaxed);
+            let address = ptr::without_provenance_mut((word >> 32) << SUPERSLAB_SHIFT);
+            if let Some(at) = NonNull::new(address) {
+                visit(at, (word & u32::MAX as usize) << SUPERSLAB_SHIFT);
+            }
+        }
+    }
+
     /// Bytes in mappings at this moment.
     pub(crate) fn bytes(&self) -> usize {
         // Relaxed: a statistic.

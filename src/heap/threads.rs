@@ -196,6 +196,13 @@ impl Heap {
         Some(unsafe { memory.add(place * Region::stride(&self.layout)) })
     }
 
+    /// Calls `visit` with the memory of each chunk of threads' regions, and its bytes: for statistics.
+    pub(crate) fn for_each_thread_chunk(&self, mut visit: impl FnMut(NonNull<u8>, usize)) {
+        let bytes = CHUNK * Region::stride(&self.layout);
+        let made = (0..CHUNKS as u32).map_while(|chunk| self.region_start(chunk * CHUNK as u32));
+        made.for_each(|at| visit(at, bytes));
+    }
+
     fn make_region(&self, index: u32) -> Option<Region> {
         let chunk = self.shared.threads.chunks.get(index as usize / CHUNK)?;
         if self.region_start(index).is_none() {

@@ -7,8 +7,9 @@ use core::fmt;
 type Number = (&'static str, fn(&NodeStats) -> u64);
 
 /// The numbers of a node.
-const NODE_NUMBERS: [Number; 19] = [
+const NODE_NUMBERS: [Number; 20] = [
     ("mapped_bytes", |node| node.mapped_bytes),
+    ("backed_bytes", |node| node.backed_bytes),
     ("in_use_bytes", |node| node.in_use_bytes),
     ("region_bytes", |node| node.region_bytes),
     ("outbox_bytes", |node| node.outbox_bytes),

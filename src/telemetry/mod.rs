@@ -5,12 +5,13 @@
 //! threads work, sums may be off by what they do meanwhile. When none does, they are exact.
 //!
 //! Key types: [`Stats`], [`NodeStats`]; [`stats`] takes a snapshot. [`Residence`]; [`residence`] asks the kernel
-//! where the pages lie, [`huge_pages`] how large they are.
+//! where the pages lie, [`huge_pages`] how large they are, [`resident`] how many bytes they have.
 
 mod display;
 mod huge_pages;
 mod machine;
 mod residence;
+mod resident;
 mod sequences;
 mod snapshot;
 mod strays;
@@ -21,6 +22,7 @@ pub use crate::os::fault::{Call, Calls};
 pub use huge_pages::{HugePages, huge_pages};
 pub use machine::{Machine, machine};
 pub use residence::{Pages, Purpose, Residence, residence};
+pub use resident::{Resident, resident};
 pub use sequences::{Sequences, sequences};
 pub use snapshot::{NodeStats, Stats, stats};
 pub use strays::{Strays, strays};

@@ -11,7 +11,7 @@ use crate::slab::page_map::Tenant;
 use crate::slab::shape::Shape;
 use crate::slab::space::SuperIndex;
 use crate::sync::{AtomicU64, Ordering, lost};
-use crate::units::{CpuId, MAX_NODES, PIECES, SUPERSLAB_BYTES};
+use crate::units::{CpuId, MAX_NODES, PIECE_BYTES, PIECES, SUPERSLAB_BYTES};
 
 /// A snapshot of the whole allocator.
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Stats {
 pub struct NodeStats {
     /// Bytes taken from the kernel for SuperSlabs and Huge blocks.
     pub mapped_bytes: u64,
+    /// Bytes of those that somebody may have touched since the kernel gave them or got them back: not more are
+    /// resident. Pieces of slabs whose blocks are handed out for the first time, and Huge blocks that the
+    /// program has, count in full. [`resident`](super::resident) asks the kernel.
+    pub backed_bytes: u64,
     /// Bytes in blocks that the program has, rounded up to their class.
     pub in_use_bytes: u64,
     /// Bytes in blocks that lie in regions of CPUs or threads.
@@ -191,6 +195,7 @@ impl NodeStats {
         self.mapped_bytes =
             self.superslabs * SUPERSLAB_BYTES as u64 + self.huge_bytes + self.huge_cached_bytes;
         self.transfer_bytes = SizeClass::all().map(|c| pool.node.transfer.bytes_of(c) as u64).sum();
+        self.backed_bytes = self.huge_bytes + self.huge_cached_bytes;
         pool.range().for_each_used(|number| {
             self.thp += u64::from(pool.is_transparent(number));
             self.read_superslab(pool, pool.superslab(number));
@@ -198,12 +203,17 @@ impl NodeStats {
     }
 
     fn read_superslab(&mut self, pool: &Pool<'_>, superslab: SuperIndex) {
+        let backed = pool.space.superslab(superslab).backed();
+        self.backed_bytes += u64::from(backed.count_ones()) * PIECE_BYTES as u64;
         for piece in (0..PIECES as u32).map(|piece| superslab.piece(piece)) {
             if let Tenant::Slab { class, distance: 0 } = pool.space.tenant(piece) {
                 let shape = Shape::of(class);
                 let free = u64::from(pool.space.blocks(piece, shape).avail().count());
                 self.slab_bytes += u64::from(shape.blocks) * class.bytes() as u64;
                 self.slab_free_bytes += free.min(u64::from(shape.blocks)) * class.bytes() as u64;
+                // A hint, as all of this: the holder may be at it.
+                let purged = u64::from(pool.space.slab(piece).purged().count_ones()) * class.bytes() as u64;
+                self.backed_bytes = self.backed_bytes.saturating_sub(purged);
             }
         }
     }
