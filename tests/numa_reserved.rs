@@ -5,6 +5,7 @@ mod support;
 
 use numaslab::config::{Config, HugeMode, NumaMode};
 use numaslab::os::fault::{self, Call};
+use numaslab::telemetry::{Purpose, residence};
 use numaslab::{NumaSlab, stats, trim};
 use std::alloc::Layout;
 use std::sync::Mutex;
@@ -83,6 +84,10 @@ fn pages_come_from_the_own_node_as_far_as_it_has_any() {
                         "node {at}\n{stats}"
                     );
                     used.push(taken);
+                }
+                if mode != NumaMode::FirstTouch {
+                    let away = residence().expect("move_pages").of(Purpose::Blocks).away;
+                    assert_eq!(away, 0, "pages away\n{stats}");
                 }
                 child::measured(format_args!("pages used on each node: {used:?}"));
                 blocks.into_iter().flatten().for_each(|block| block.free(&heap));

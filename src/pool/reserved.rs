@@ -13,7 +13,8 @@
 //! | ask where it lies | elsewhere: unmapped again; ordinary pages at home come before reserved ones away |
 //! | move it over its place in the range, in one step (`mremap`) | the place is made ordinary memory again |
 //!
-//! Whatever fails, the SuperSlab gets ordinary memory, and no page is asked for during a second. A node that
+//! Whatever fails, the SuperSlab gets ordinary memory, and no page is asked for during a second, or, after the
+//! last step, ever again. Surplus pages (`nr_overcommit_hugepages`) are not asked for. A node that
 //! grows takes several pages at once; those SuperSlabs that are not wanted yet are FREE. Huge blocks
 //! get none: a page must be populated whether it is used or not, and can't be moved as ordinary memory can,
 //! which is how such blocks are resized.
@@ -122,10 +123,17 @@ impl FreePages {
         left.is_some()
     }
 
+    /// Notes that it is no use to take any, ever.
+    fn note_useless(&self) {
+        // Relaxed: as in `take`.
+        self.look_ms.store(u64::MAX, Ordering::Relaxed);
+        self.seen.store(0, Ordering::Relaxed);
+    }
+
     /// Notes that there are none after all.
     fn note_dry(&self, now_ms: u64) {
-        // Relaxed: as in `take`.
-        self.look_ms.store(now_ms + DRY_MS, Ordering::Relaxed);
+        // Relaxed: as in `take`. What is useless stays so.
+        self.look_ms.fetch_max(now_ms + DRY_MS, Ordering::Relaxed);
         self.seen.store(0, Ordering::Relaxed);
     }
 }
@@ -171,7 +179,9 @@ impl Pool<'_> {
             return Placed::Reserved;
         };
         discard(pages, bytes);
-        note_dry();
+        // It will not do better next time: before Linux 5.16 it can't move such pages, a filter may forbid it,
+        // and who has too many mappings needs no more of them.
+        self.node.free_pages.note_useless();
         if error != Errno::EEXIST && self.renew(at, bytes) { Placed::Ordinary } else { Placed::Lost }
     }
 
@@ -260,5 +270,14 @@ mod tests {
         pages.note_dry(6000);
         assert!(!pages.take(1, || 6999, || unreachable!()));
         assert!(!pages.take(1, || 7000, || 0));
+    }
+
+    #[test]
+    fn what_is_useless_is_not_tried_again() {
+        let pages = FreePages::default();
+        assert!(pages.take(1, || 5000, || 8));
+        pages.note_useless();
+        pages.note_dry(6000);
+        assert!(!pages.take(1, || 5_000_000, || unreachable!()));
     }
 }
