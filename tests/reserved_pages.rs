@@ -15,6 +15,7 @@ use support::accounts::balance;
 use support::block::Block;
 use support::child::{self, fork, measured};
 use support::confine::HugeLimit;
+use support::effort;
 use support::mode::{Mode, before_start, on_heap, start};
 use support::reserved::{self, PAGE, Pool, Taken};
 
@@ -204,7 +205,7 @@ fn each_call_on_the_way_to_a_page_and_back_may_fail() {
                     let child = fork(|| {
                         match all {
                             true => fault::fail_all(call, errno),
-                            false => fault::fail_nth(call, nth, errno),
+                            false => fault::fail_nth(call, nth as u64, errno),
                         }
                         program();
                         let reached = fault::failures(call) > 0;
@@ -221,7 +222,7 @@ fn each_call_on_the_way_to_a_page_and_back_may_fail() {
                     if !reached || all {
                         break;
                     }
-                    nth += 1 + nth / 8;
+                    nth = effort::next(nth) + nth / 8;
                 }
             }
         }
