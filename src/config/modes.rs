@@ -54,10 +54,15 @@ pub enum Limit {
     None,
     /// This many bytes; 0 is no limit.
     Bytes(usize),
-    /// What the control group (v2) says: `memory.high` for the soft limit, `memory.max` for the hard
-    /// one.
+    /// What the control group says, `memory.high` for the soft limit, `memory.max` (in version 1
+    /// `memory.limit_in_bytes`) for the hard one, less a part for what the group also pays: the program's code,
+    /// its stacks, page tables, and numaslab's own tables. That is a sixteenth, and 16 MiB at least; in groups of
+    /// less than 64 MiB a quarter.
     Cgroup,
 }
+
+/// What a control group pays beside blocks, at least.
+const OTHERS_BYTES: u64 = 16 << 20;
 
 impl Limit {
     /// The limit in bytes, given what the control group says; `None` is no limit.
@@ -65,7 +70,10 @@ impl Limit {
         match self {
             Self::None | Self::Bytes(0) => None,
             Self::Bytes(bytes) => Some(bytes),
-            Self::Cgroup => cgroup_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            Self::Cgroup => cgroup_bytes.map(|bytes| {
+                let rest = (bytes / 16).max(OTHERS_BYTES).min(bytes / 4);
+                usize::try_from(bytes - rest).unwrap_or(usize::MAX)
+            }),
         }
     }
 }
@@ -97,7 +105,10 @@ mod tests {
         assert_eq!(Limit::None.resolve(Some(5)), None);
         assert_eq!(Limit::Bytes(0).resolve(Some(5)), None);
         assert_eq!(Limit::Bytes(7).resolve(Some(5)), Some(7));
-        assert_eq!(Limit::Cgroup.resolve(Some(5)), Some(5));
+        let mib = |count: u64| count << 20;
+        for (group, limit) in [(mib(1600), mib(1500)), (mib(160), mib(144)), (mib(16), mib(12)), (4, 3)] {
+            assert_eq!(Limit::Cgroup.resolve(Some(group)), Some(limit as usize));
+        }
         assert_eq!(Limit::Cgroup.resolve(None), None);
     }
 }

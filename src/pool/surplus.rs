@@ -159,6 +159,10 @@ impl Pool<'_> {
         if regret == 0 {
             node.released.store(0, Ordering::Relaxed);
         }
+        if self.budget.is_tight(0) {
+            // Beyond the soft limit nothing is kept.
+            return 0;
+        }
         let slack = self.settings.slack;
         slack.least_bytes.max(used / 100 * slack.percent).saturating_add(regret as usize)
     }

@@ -13,7 +13,8 @@
 //! | [`reserved`] | the kernel's reserved pool of huge pages, filled for a test |
 //! | [`ticker`] | a signal every 100 microseconds |
 //! | [`rng`] | repeatable random numbers |
-//! | [`confine`] | system calls forbidden, limits set |
+//! | [`confine`] | system calls forbidden, limits set
+//! | [`memory_group`] | a control group that bounds memory | |
 #![allow(dead_code)]
 
 pub(crate) mod accounts;
@@ -22,6 +23,7 @@ pub(crate) mod child;
 pub(crate) mod confine;
 pub(crate) mod effort;
 pub(crate) mod ledger;
+pub(crate) mod memory_group;
 pub(crate) mod mode;
 pub(crate) mod nodes;
 pub(crate) mod owned;
