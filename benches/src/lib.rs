@@ -10,6 +10,7 @@
 //! | child | [`mod@child`], [`workload`], [`race`], [`resources`], [`outcome`] | a timed loop and what it used |
 //! | both | [`placement`], [`residence`], [`frames`] | on which CPUs threads run, on which nodes and frames blocks lie |
 //! | both | [`tally`] | system calls by kind |
+//! | beside | [`programs`] | real programs with allocators under them, a tool of its own |
 //! | both | [`pages`] | which pages a heap is told to lie on |
 //! | loop | [`block`], [`ring`], [`ceiling`], [`rng`], [`sizes`], [`allocator`] | calls, random numbers, names |
 //!
@@ -31,6 +32,7 @@ pub mod machine;
 pub mod outcome;
 pub mod pages;
 pub mod placement;
+pub mod programs;
 pub mod race;
 pub mod report;
 pub mod residence;

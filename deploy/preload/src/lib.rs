@@ -36,11 +36,14 @@ pub mod own;
 mod panic;
 pub mod tell;
 
-use core_api::NumaSlab;
+use core_api::config::HugeMode;
+use core_api::{Config, NumaSlab};
 
 // Without the standard library nobody else asks for it.
 #[link(name = "c")]
 unsafe extern "C" {}
 
-/// The door to the heap, configured by the environment alone.
-static HEAP: NumaSlab = NumaSlab::new();
+/// The door to the heap, configured by the environment. Most programs are small, and end soon: huge pages, each
+/// of which the kernel has to clear, cost them time and memory, so they are for those who ask
+/// (`NUMASLAB_HUGE=transparent`).
+static HEAP: NumaSlab = NumaSlab::with_config(Config::new().with_huge(HugeMode::Never));
