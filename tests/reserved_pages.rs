@@ -6,7 +6,7 @@ mod support;
 use numaslab::config::{Config, HugeMode, NumaMode, Profile};
 use numaslab::os::Errno;
 use numaslab::os::fault::{self, Call};
-use numaslab::telemetry::huge_pages;
+use numaslab::telemetry::{Purpose, huge_pages, resident};
 use numaslab::{NumaSlab, maintain, stats, trim};
 use std::alloc::Layout;
 use std::os::unix::process::ExitStatusExt;
@@ -76,6 +76,9 @@ fn a_large_heap_takes_pages_by_the_dozen() {
             let [now, got, missed] = pages();
             assert!((120..=PAGES).contains(&now) && got == before + now && missed == 0, "{}", stats());
             assert_eq!(stats().sum(|node| node.superslabs) as usize, now);
+            // All of each page is there, in use or not.
+            assert_eq!(stats().sum(|node| node.backed_bytes) as usize, now * PAGE);
+            assert_eq!(resident().expect("mincore").of(Purpose::Blocks) as usize, now * PAGE);
             let mapped = stats().calls.since(&calls).of(Call::MmapHuge);
             assert!(mapped < 40, "{mapped} mappings for {got} pages");
             free(blocks);

@@ -180,8 +180,9 @@ impl SuperSlab {
         self.on_reserved.load(Ordering::Relaxed) != 0
     }
 
-    /// Notes that a page of the reserved pool lies here.
+    /// Notes that a page of the reserved pool lies here, populated.
     pub(crate) fn note_reserved(&self) {
+        self.backed.store(u32::MAX, Ordering::Relaxed);
         self.on_reserved.store(1, Ordering::Relaxed);
     }
 
