@@ -127,6 +127,28 @@ impl NumaSlab {
         or_no_memory(rounded(size, ALIGN).map(resize))
     }
 
+    /// To be called by a thread that is about to call `vfork`, or `clone` with `CLONE_VM` and without
+    /// `CLONE_THREAD`: the child, which works in its place, may then allocate and give back as the thread could. Two
+    /// system calls with [`after_vfork`](Self::after_vfork), to which each call belongs.
+    ///
+    /// Where the C library registers areas for restartable sequences (rseq(2)) with a length that it does not
+    /// tell, nothing is done, and the child must not allocate.
+    #[inline(never)]
+    pub fn before_vfork(&self) {
+        if let Some(heap) = heap::Heap::started(self.config()) {
+            heap.lend_thread();
+        }
+    }
+
+    /// To be called by the same thread when the system call has returned to it, whether there was a child or not; not
+    /// by the child.
+    #[inline(never)]
+    pub fn after_vfork(&self) {
+        if let Some(heap) = heap::Heap::get() {
+            heap.take_thread_back();
+        }
+    }
+
     /// Bytes of a block that may be used: at least as many as were asked for. 0 for null. Aborts the process if
     /// no block begins at the pointer.
     ///

@@ -12,7 +12,7 @@
 //! | [`resize`] | `realloc` |
 //! | [`by_address`] | blocks whose size the caller does not name |
 //! | [`on_node`], [`striped`] | blocks of a node that is asked for, and of all of them in turn |
-//! | [`forks`] | what a forked child puts right |
+//! | [`forks`], [`vforks`] | what a forked child puts right; a thread is lent to a child |
 //! | [`drain`], [`maintain`] | giving back what the caches hold, at once or by and by |
 //! | [`corruption`] | the last words |
 
@@ -34,6 +34,7 @@ pub(crate) mod seats;
 pub(crate) mod start;
 pub(crate) mod striped;
 pub(crate) mod threads;
+pub(crate) mod vforks;
 
 use crate::cache::control::Events;
 use crate::cache::gate;

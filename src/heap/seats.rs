@@ -48,6 +48,9 @@ impl Heap {
         if thread_block::current().preference().is_some() {
             return self.thread_seat();
         }
+        if thread_block::current().lent.get() != 0 {
+            return Seat::Bare(self.current_node());
+        }
         let id = area::cpu_id(self.area).or_else(|| self.register());
         let Some(cpu) = id.map(CpuId) else { return self.thread_seat() };
         let all = self.per_cpu.as_ref();

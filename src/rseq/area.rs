@@ -13,6 +13,9 @@ use crate::sync::{AtomicU32, Ordering};
 /// Bytes of the area that own registration names: the first form of `struct rseq`, which every
 /// kernel accepts.
 const AREA_BYTES: u32 = 32;
+/// `AT_RSEQ_FEATURE_SIZE` and `AT_RSEQ_ALIGN` of the auxiliary vector (`linux/auxvec.h`).
+const FEATURE_BYTES: libc::c_ulong = 27;
+const FEATURE_ALIGN: libc::c_ulong = 28;
 /// `RSEQ_FLAG_UNREGISTER`.
 const UNREGISTER: libc::c_int = 1;
 
@@ -68,7 +71,7 @@ pub(crate) fn cpu_id(area: Area) -> Option<u32> {
 
 /// Registers the calling thread's own area. Registering again is no error.
 pub(crate) fn register_own() -> Result<(), Errno> {
-    match call(0) {
+    match call(own(), AREA_BYTES, 0) {
         Err(Errno(libc::EBUSY)) if cpu_id(own()).is_some() => Ok(()),
         other => other,
     }
@@ -77,16 +80,39 @@ pub(crate) fn register_own() -> Result<(), Errno> {
 /// Unregisters the calling thread's own area; must happen before its TLS goes away.
 pub(crate) fn unregister_own() {
     if cpu_id(own()).is_some() {
-        let _ = call(UNREGISTER);
+        let _ = call(own(), AREA_BYTES, UNREGISTER);
     }
 }
 
-fn call(flags: libc::c_int) -> Result<(), Errno> {
-    let area: *const thread_block::OwnArea = &thread_block::current().area;
+/// Ends the registration of the calling thread's `area`, whoever made it, until [`resume`]: `cpu_id` in it is no
+/// CPU then, and every critical section misses. Returns the bytes to resume with; `None` if it was not registered,
+/// or with a length that is not known here, and then nothing has changed.
+pub(crate) fn pause(area: Area) -> Option<u32> {
+    cpu_id(area)?;
+    lengths().into_iter().find(|bytes| call(area, *bytes, UNREGISTER).is_ok())
+}
+
+/// Registers the calling thread's `area` again, which [`pause`] said to have had so many bytes.
+pub(crate) fn resume(area: Area, bytes: u32) {
+    // Without it the thread works with a cache of its own.
+    let _ = call(area, bytes, 0);
+}
+
+/// The lengths with which C libraries register areas: the first form of the structure, what they say they use,
+/// and all that the kernel has.
+fn lengths() -> [u32; 3] {
+    // SAFETY: getauxval(3) reads constants of the process.
+    let (feature, align) = unsafe { (libc::getauxval(FEATURE_BYTES), libc::getauxval(FEATURE_ALIGN)) };
+    let kernel = feature.next_multiple_of(align.max(1)) as u32;
+    [AREA_BYTES, libc_bytes().unwrap_or(0).max(AREA_BYTES), kernel.max(AREA_BYTES)]
+}
+
+fn call(area: Area, bytes: u32, flags: libc::c_int) -> Result<(), Errno> {
+    let address = arch::thread_pointer().wrapping_add_signed(area.0);
     crate::os::fault::gate(crate::os::fault::Call::Rseq)?;
-    // SAFETY: the area is 32 bytes, aligned to 32, and lives as long as the thread; the exit hook
-    // unregisters it before.
-    let result = unsafe { libc::syscall(libc::SYS_rseq, area, AREA_BYTES, flags, arch::SIGNATURE) };
+    // SAFETY: the area is the own one of this thread, 32 bytes, aligned to 32, which the exit hook unregisters;
+    // or the C library's, registered by it with that many bytes. Either lives as long as the thread.
+    let result = unsafe { libc::syscall(libc::SYS_rseq, address, bytes, flags, arch::SIGNATURE) };
     if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
@@ -115,6 +141,26 @@ mod tests {
     #[test]
     fn own_area_is_unregistered_at_first() {
         std::thread::spawn(|| assert_eq!(cpu_id(own()), None)).join().unwrap();
+    }
+
+    #[test]
+    fn a_paused_area_names_no_cpu_until_it_is_resumed() {
+        let (area, owner) = find();
+        std::thread::spawn(move || {
+            assert!(owner == Owner::Libc || pause(area).is_none(), "it is not registered yet");
+            if owner == Owner::Numaslab {
+                register_own().unwrap();
+            }
+            let bytes = pause(area).expect("it is registered");
+            assert_eq!((cpu_id(area), pause(area)), (None, None));
+            resume(area, bytes);
+            assert!(cpu_id(area).is_some());
+            if owner == Owner::Numaslab {
+                unregister_own();
+            }
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

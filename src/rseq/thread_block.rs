@@ -30,7 +30,10 @@ pub(crate) struct ThreadBlock {
     pub(crate) stays: Cell<u32>,
     /// The node that the thread prefers to that of its CPU, plus one; 0 if it prefers none. Written by the
     /// thread alone.
-    prefers: Cell<u32>,
+    prefers: Cell<u16>,
+    /// How many children of `vfork`, one of the other, work as this thread at this moment, if its area was paused
+    /// for the first of them; else 0. Written by the thread and by those children, one at a time.
+    pub(crate) lent: Cell<u16>,
     /// How many regions of CPUs the thread has taken away at this moment. Written by the thread alone.
     pub(crate) revokes: Cell<u32>,
 }
@@ -128,7 +131,7 @@ impl ThreadBlock {
     /// Notes which node the thread prefers, and returns which one it did.
     pub(crate) fn set_preference(&self, node: Option<NodeId>) -> Option<NodeId> {
         let before = self.preference();
-        self.prefers.set(node.map_or(0, |node| u32::from(node.0) + 1));
+        self.prefers.set(node.map_or(0, |node| u16::from(node.0) + 1));
         before
     }
 

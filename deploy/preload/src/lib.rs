@@ -12,6 +12,7 @@
 //! | [`glibc_names`] | the same by glibc's inner names |
 //! | [`own`] | `numaslab_*`: modes, nodes, statistics, giving back; `include/numaslab.h` declares them |
 //! | [`cplusplus`] | `operator new` and `operator delete` in all forms |
+//! | [`vfork`] | `vfork`, so that its children may allocate |
 //!
 //! Everything is a thin layer over `numaslab::unsized_blocks`: what C adds is `errno`, checks of arguments, and
 //! names. As numaslab it is configured by the environment, `NUMASLAB_*`.
@@ -35,6 +36,7 @@ pub mod own;
 #[cfg(panic = "abort")]
 mod panic;
 pub mod tell;
+pub mod vfork;
 
 use core_api::config::HugeMode;
 use core_api::{Config, NumaSlab};
