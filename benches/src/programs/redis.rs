@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn programs() -> Vec<Program> {
     vec![Program {
         name: "redis",
-        what: "12 commands of redis-benchmark, 100,000 times each, 16 at a time",
+        what: "12 commands of redis-benchmark, 50,000 times each, 16 at a time",
         unit: "s",
         needs: &["redis-server", "redis-cli", "redis-benchmark"],
         prepare,
@@ -132,7 +132,7 @@ fn act(stage: &Stage) -> Result<Act> {
         proof.extend(server.ask(question)?);
     }
     let begun = Instant::now();
-    let requests = if stage.look == Look::Time { "100000" } else { "20000" };
+    let requests = if stage.look == Look::Time { "50000" } else { "20000" };
     let kinds = "set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,lrange_100";
     let tuning = ["-n", requests, "-r", "50000", "-d", "200", "-P", "16", "-t", kinds, "-q"];
     server.client("redis-benchmark", &tuning, Stdio::null())?;
