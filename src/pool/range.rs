@@ -122,6 +122,16 @@ impl<'a> RangeMap<'a> {
             .last()
     }
 
+    /// The first SuperSlab in use from number `from` on, at about this moment.
+    pub(crate) fn next_used(&self, from: usize) -> Option<usize> {
+        let (first, below) = (from / 64, from % 64);
+        self.used.iter().enumerate().skip(first).find_map(|(at, word)| {
+            // Relaxed: for statistics and rules of thumb.
+            let word = word.load(Ordering::Relaxed) & (u64::MAX << if at == first { below } else { 0 });
+            (word != 0).then(|| at * 64 + word.trailing_zeros() as usize)
+        })
+    }
+
     /// Calls `visit` with each SuperSlab in use, at about this moment.
     pub(crate) fn for_each_used(&self, mut visit: impl FnMut(usize)) {
         for (at, word) in self.used.iter().enumerate() {
@@ -186,6 +196,14 @@ mod tests {
         let mut count = 0;
         range.for_each_used(|_| count += 1);
         assert_eq!(count, 1 + 100 + 8 + 16 + 16);
+        assert_eq!(
+            [0, 8, 9, 63, 64, 111].map(|from| range.next_used(from)),
+            [0, 10, 10, 63, 64, 112].map(Some)
+        );
+        assert_eq!(
+            [128, 141, 157, 256, 1000].map(|from| range.next_used(from)),
+            [Some(141), Some(141), None, None, None]
+        );
     }
 
     #[test]

@@ -167,12 +167,19 @@ impl Pool<'_> {
         slack.least_bytes.max(used / 100 * slack.percent).saturating_add(regret as usize)
     }
 
-    /// Looks at every SuperSlab that holds slabs, and at the freed Huge blocks, at about this moment; notes at each how much of it could go
-    /// back.
+    /// Looks at every SuperSlab that holds slabs, and at the freed Huge blocks, at about this moment; notes at
+    /// each SuperSlab how much of it could go back. Of a Huge block it looks at the first SuperSlab only,
+    /// however large the block is: the clock that says when to look knows nothing of those.
     fn glance(&self) -> Glance {
         let kept = self.node.huge_cache.superslabs() * SUPERSLAB_BYTES;
         let mut glance = Glance { dirty: kept, ..Glance::default() };
-        self.range().for_each_used(|number| self.glance_at(self.superslab(number), &mut glance));
+        let (range, mut next) = (self.range(), 0);
+        while let Some(number) = range.next_used(next) {
+            let superslab = self.superslab(number);
+            self.glance_at(superslab, &mut glance);
+            // Stale if the block ends at this moment: then what comes there is seen at the next look.
+            next = number + self.space.superslab(superslab).huge().max(1);
+        }
         glance
     }
 
