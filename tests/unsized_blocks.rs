@@ -115,6 +115,24 @@ fn blocks_serve_what_was_asked_for_and_errno_stays() {
 }
 
 #[test]
+fn a_huge_block_that_grows_within_its_superslabs_keeps_their_pages() {
+    in_both_modes(|| {
+        for size in [1200 << 10, 5 << 20] {
+            let at = HEAP.malloc(size);
+            assert!(!at.is_null());
+            // SAFETY: the test's block, of which all usable bytes may be written and read.
+            unsafe {
+                let last = HEAP.usable_size(at) - 1;
+                at.add(last).write(7);
+                assert_eq!(HEAP.resize(at, size + (100 << 10)), at);
+                assert_eq!((HEAP.usable_size(at) - 1, at.add(last).read()), (last, 7));
+                HEAP.free(at);
+            }
+        }
+    });
+}
+
+#[test]
 fn what_can_not_be_had_is_null_and_enomem_and_the_block_stays() {
     in_both_modes(|| {
         let at = HEAP.malloc(100);

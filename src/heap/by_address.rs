@@ -21,7 +21,10 @@ impl Heap {
                 Some(place.class.bytes())
             }
             Tenant::Huge if self.space.slab_address(piece) == block.addr() => {
-                Some(self.space.superslab(piece.superslab()).huge() * SUPERSLAB_BYTES)
+                // 0 if another thread is giving it back at this moment.
+                Some(self.space.superslab(piece.superslab()).huge())
+                    .filter(|superslabs| *superslabs > 0)
+                    .map(|superslabs| superslabs * SUPERSLAB_BYTES)
             }
             Tenant::Huge | Tenant::None => None,
         }
@@ -60,14 +63,21 @@ pub(crate) unsafe fn release_found(block: *mut u8) {
 /// no memory, and the block is then as it was. Aborts the process if it is none.
 ///
 /// A block that shrinks to no less than half of itself stays: who makes it smaller by little would only wait
-/// for the copy.
+/// for the copy. So does a Huge block that needs as many SuperSlabs as before: how many of its bytes have been
+/// asked for is not known, so each of its many small steps would ask the kernel to take pages that most often
+/// are not there.
 ///
 /// # Safety
 /// As for [`release_found`], unless null is returned.
 #[inline(never)]
 pub(crate) unsafe fn resize_found(config: &Config, block: *mut u8, new: usize) -> *mut u8 {
     let old = usable_bytes(block);
-    if new <= old && new >= old / 2 && !Heap::is_huge(old, 1) {
+    let stays = match (Heap::is_huge(old, 1), Heap::is_huge(new, 1)) {
+        (false, _) => new <= old && new >= old / 2,
+        (true, true) => new.div_ceil(SUPERSLAB_BYTES) == old / SUPERSLAB_BYTES,
+        (true, false) => false,
+    };
+    if stays {
         return block;
     }
     // SAFETY: it is a block of `old` bytes, and the caller's.
