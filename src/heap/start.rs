@@ -268,6 +268,7 @@ fn build_in(
         settings: Settings {
             touch_on_carve: matches!(placement, PlacementMode::FirstTouch(_)),
             prefault: config.prefault() == Prefault::On,
+            page_bytes: memory::page_bytes(),
             huge_cache_superslabs: config.free_cache_bytes() / HUGE_CACHE / SUPERSLAB_BYTES,
             slack: Slack {
                 percent: config.slack_percent() as usize,

@@ -88,6 +88,8 @@ pub(crate) struct Settings {
     pub(crate) touch_on_carve: bool,
     /// Whether a new SuperSlab's pages are backed at once.
     pub(crate) prefault: bool,
+    /// Bytes of the kernel's pages: 4, 16 or 64 KiB.
+    pub(crate) page_bytes: usize,
     /// How memory is tied to its node; `None`: by nothing.
     pub(crate) binding: Option<Binding>,
     /// The first SuperSlab of a node's range that the kernel may back by a transparent huge page.

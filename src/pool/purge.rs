@@ -16,10 +16,10 @@ use crate::slab::page_map::Tenant;
 use crate::slab::piece_mask::{run_mask, runs};
 use crate::slab::shape::Shape;
 use crate::slab::space::{SlabIndex, SlabLinks, SuperIndex, SuperLinks};
-use crate::units::{PAGE_BYTES, PIECE_BYTES, PIECES, SUPERSLAB_BYTES};
+use crate::units::{PIECE_BYTES, PIECES, SUPERSLAB_BYTES};
 
-/// Blocks from this size on give their pages back: smaller ones have hardly a whole page.
-const LEAST_BLOCK: usize = 2 * PAGE_BYTES;
+/// Blocks from so many of the kernel's pages on give them back: smaller ones have hardly a whole page.
+const LEAST_PAGES: usize = 2;
 /// Blocks in a slab, at most, of which it is known which have given their pages back: a word of bits.
 const MOST_BLOCKS: usize = 64;
 
@@ -48,9 +48,13 @@ impl Want {
     }
 }
 
-/// Whether free blocks of a class give their pages back.
-const fn is_purged_by_block(class: SizeClass, shape: &Shape) -> bool {
-    class.bytes() >= LEAST_BLOCK && shape.blocks as usize <= MOST_BLOCKS
+/// The whole pages in `length` blocks of a slab from number `start` on: where they begin in the slab, in bytes,
+/// and how many bytes they are, if any. The kernel takes pages and no less: what it is told in smaller measure it
+/// rounds up.
+fn whole_pages(block_bytes: usize, start: u32, length: u32, page_bytes: usize) -> Option<(usize, usize)> {
+    let from = (start as usize * block_bytes).next_multiple_of(page_bytes);
+    let to = (start + length) as usize * block_bytes / page_bytes * page_bytes;
+    (from < to).then(|| (from, to - from))
 }
 
 impl Pool<'_> {
@@ -117,7 +121,7 @@ impl Pool<'_> {
         }
         let links = SlabLinks(self.space);
         let classes = (0..).map_while(SizeClass::from_index);
-        for class in classes.filter(|class| is_purged_by_block(*class, Shape::of(*class))) {
+        for class in classes.filter(|class| self.is_purged_by_block(*class)) {
             let shelf = &self.node.shelves[class.index()];
             if want.is_met() {
                 return;
@@ -141,16 +145,16 @@ impl Pool<'_> {
         let descriptor = self.space.slab(slab);
         let free = self.space.blocks(slab, Shape::of(class)).free_now(0);
         for (start, length) in runs(free & !descriptor.purged()) {
-            let from = (start as usize * class.bytes()).next_multiple_of(PAGE_BYTES);
-            let to = (start + length) as usize * class.bytes() / PAGE_BYTES * PAGE_BYTES;
+            let pages = whole_pages(class.bytes(), start, length, self.settings.page_bytes);
+            let Some((from, bytes)) = pages else { continue };
             let at = self.space.pointer(self.space.slab_address(slab) + from);
             // SAFETY: the blocks are free, and only the holder takes any.
-            let purged = unsafe { memory::advise(at, to - from, Advice::DontNeed) }.is_ok();
+            let purged = unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_ok();
             if purged {
                 descriptor.set_purged(descriptor.purged() | run_mask(start, length));
                 self.space.superslab(slab.superslab()).note_split();
             }
-            want.note(if purged { to - from } else { 0 });
+            want.note(if purged { bytes } else { 0 });
         }
     }
 
@@ -165,12 +169,18 @@ impl Pool<'_> {
         }
     }
 
+    /// Whether free blocks of a class give their pages back.
+    fn is_purged_by_block(&self, class: SizeClass) -> bool {
+        class.bytes() >= LEAST_PAGES * self.settings.page_bytes
+            && Shape::of(class).blocks as usize <= MOST_BLOCKS
+    }
+
     /// Bytes of free blocks in a SuperSlab whose pages could go back, at about this moment.
     pub(super) fn dirt_of_blocks(&self, superslab: SuperIndex) -> usize {
         let slabs = (0..PIECES as u32).map(|piece| superslab.piece(piece));
         slabs
             .map(|slab| match self.space.tenant(slab) {
-                Tenant::Slab { class, distance: 0 } if is_purged_by_block(class, Shape::of(class)) => {
+                Tenant::Slab { class, distance: 0 } if self.is_purged_by_block(class) => {
                     let free = self.space.blocks(slab, Shape::of(class)).word(0);
                     (free & !self.space.slab(slab).purged()).count_ones() as usize * class.bytes()
                 }
@@ -192,5 +202,32 @@ impl Pool<'_> {
     /// Whether the kernel may back the SuperSlab by a huge page.
     pub(super) fn may_be_huge(&self, superslab: SuperIndex) -> bool {
         (superslab.0 - self.superslab(0).0) as usize >= self.settings.huge_from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_page_goes_that_is_not_whole_whatever_its_size() {
+        for page in [4 << 10, 16 << 10, 64 << 10] {
+            for class in SizeClass::all() {
+                let (shape, bytes) = (Shape::of(class), class.bytes());
+                let blocks = u32::from(shape.blocks).min(MOST_BLOCKS as u32);
+                for (start, length) in
+                    (0..blocks).flat_map(|start| (1..=blocks - start).map(move |l| (start, l)))
+                {
+                    let all = start as usize * bytes..(start + length) as usize * bytes;
+                    match whole_pages(bytes, start, length, page) {
+                        Some((from, len)) => {
+                            assert!(from.is_multiple_of(page) && len.is_multiple_of(page) && len > 0);
+                            assert!(all.start <= from && from + len <= all.end, "{class:?} {start} {length}");
+                        }
+                        None => assert!(all.len() < LEAST_PAGES * page, "{class:?} {start} {length}"),
+                    }
+                }
+            }
+        }
     }
 }

@@ -44,6 +44,14 @@ impl Access {
 /// Flags of a mapping: private, backed by nothing, not counted before it is touched.
 pub(super) const LAZY: i32 = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
+/// Bytes of the kernel's pages, 4096 on x86-64; on aarch64 also 16 or 64 KiB: then [`PAGE_BYTES`] is less than
+/// what the kernel takes and gives. getauxval(3).
+pub fn page_bytes() -> usize {
+    // SAFETY: reads a constant of the process.
+    let bytes = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
+    bytes.max(PAGE_BYTES)
+}
+
 /// Reserves `len` bytes of address space at a multiple of `align`. Nothing in it may be touched
 /// before [`commit`](super::commit()). It costs no memory and does not count as committed.
 ///
