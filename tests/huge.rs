@@ -4,10 +4,11 @@ mod support;
 
 use numaslab::config::Config;
 use numaslab::{NumaSlab, maintain, stats, trim};
-use std::alloc::Layout;
+use std::alloc::{GlobalAlloc, Layout};
 use std::time::{Duration, Instant};
 use support::block::Block;
-use support::confine::status_bytes;
+use support::child::{fork, skip};
+use support::confine::{forbid, status_bytes, use_up_mappings};
 use support::mode::{in_both_modes, on_heap};
 use support::rng::Rng;
 use support::threads::{allowed_cpus, pin, run};
@@ -151,5 +152,75 @@ fn many_threads_never_get_the_same_block() {
             live.into_iter().for_each(|block| block.free(&HEAP));
         });
         assert_eq!(stats().in_use_bytes(), 0, "{}", stats());
+    });
+}
+
+/// A block of 11 SuperSlabs that has been moved as it grew, and whose pages are of several mappings therefore;
+/// and what is in the way of its growth.
+fn patched() -> (Block, Vec<Block>) {
+    let mut walls = Vec::new();
+    let mut patched = block(&HEAP, 4 * MIB);
+    for superslabs in [4, 7, 11] {
+        walls.push(block(&HEAP, 2 * MIB));
+        assert!(patched.resize(&HEAP, superslabs * 2 * MIB));
+    }
+    walls.push(block(&HEAP, 2 * MIB));
+    (patched, walls)
+}
+
+#[test]
+fn a_block_of_which_the_kernel_moves_a_part_only_keeps_its_contents() {
+    in_both_modes(|| {
+        let (mut patched, _walls) = patched();
+        let Some(used_up) = use_up_mappings() else { return skip("vm.max_map_count is too large") };
+        // One more than the kernel can give in each: so it fails at every step of the move once.
+        for spare in 0..16 {
+            let child = fork(|| {
+                used_up.spare(spare);
+                // Checks the contents, also if there is no memory.
+                let resized = patched.resize(&HEAP, 34 * MIB);
+                i32::from(resized)
+            });
+            child.exits_with(&[0, 1], format!("{spare} to spare"));
+        }
+    });
+}
+
+#[test]
+fn where_the_kernel_moves_no_pages_no_addresses_are_lost() {
+    const NARROW: NumaSlab = NumaSlab::with_config(Config::new().with_node_reserve_bytes(1 << 30));
+    on_heap(NARROW, || {
+        forbid(libc::SYS_mremap, libc::EPERM);
+        for _ in 0..30 {
+            let mut moved = block(&NARROW, 20 * MIB);
+            let (at, wall) = (moved.address(), block(&NARROW, 2 * MIB));
+            assert!(moved.resize(&NARROW, 24 * MIB));
+            assert_ne!(moved.address(), at);
+            [moved, wall].into_iter().for_each(|block| block.free(&NARROW));
+        }
+        // SAFETY: a block of the test's own.
+        unsafe {
+            let most = NARROW.alloc(layout(800 * MIB));
+            assert_eq!((most.is_null(), stats().mapping_bytes), (false, 0), "no room in the range");
+            NARROW.dealloc(most, layout(800 * MIB));
+        }
+    });
+}
+
+#[test]
+fn a_block_that_lies_in_no_range_stays_where_it_is_if_it_needs_no_more_of_it() {
+    const NARROW: NumaSlab = NumaSlab::with_config(Config::new().with_node_reserve_bytes(1 << 30));
+    on_heap(NARROW, || {
+        let (small, large) = (layout(1100 * MIB + 5), 1101 * MIB);
+        let resident = status_bytes("VmRSS");
+        // SAFETY: a block of the test's own, given back as it was resized.
+        unsafe {
+            let at = NARROW.alloc(small);
+            assert!(!at.is_null());
+            assert!(stats().mapping_bytes > 0);
+            assert_eq!(NARROW.realloc(at, small, large), at);
+            assert!(status_bytes("VmRSS") < resident + 100 * MIB as u64, "it was copied");
+            NARROW.dealloc(at, layout(large));
+        }
     });
 }

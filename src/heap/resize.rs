@@ -6,13 +6,13 @@
 
 use super::{Heap, allocate, release};
 use crate::config::Config;
-use crate::os::memory::{self, Advice};
-use crate::os::{Errno, ErrnoGuard};
+use crate::os::ErrnoGuard;
+use crate::os::memory::{self, Advice, Stopped, Target};
 use crate::pool::range::Run;
 use crate::size_class::{MID_MAX, SizeClass};
 use crate::sync::Ordering;
 use crate::units::{NodeId, PAGE_BYTES, SUPERSLAB_BYTES};
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 /// Sizes of a block before and after, rounded up to its alignment.
 #[derive(Clone, Copy)]
@@ -76,8 +76,11 @@ impl Heap {
     /// done.
     fn resize_huge(&self, block: *mut u8, size: Resize) -> Option<*mut u8> {
         let _errno = ErrnoGuard::new();
-        let node = self.space.node_of(block.addr())?;
         let units = |bytes: usize| bytes.max(1).div_ceil(SUPERSLAB_BYTES);
+        let Some(node) = self.space.node_of(block.addr()) else {
+            // A mapping of its own is known by its SuperSlabs.
+            return (units(size.old) == units(size.new)).then_some(block);
+        };
         let (old, new) = (self.huge_run(node, block, units(size.old))?, units(size.new));
         if new > old.len {
             return match self.grow_in_place(node, old, new) {
@@ -118,24 +121,43 @@ impl Heap {
         let bytes = size.old.next_multiple_of(PAGE_BYTES);
         // SAFETY: both are ours, committed, and do not overlap; nobody uses the target yet. The source
         // stays mapped and reads as zero.
-        let copies = match unsafe { memory::move_pages(from, target, bytes) } {
-            Ok(()) => false,
-            // A kernel that does not know how: both are as they were.
-            Err(Errno::EINVAL) => true,
-            // Before Linux 6.17 the source must be one mapping, which a block that lies where others
-            // had been moved to is not. The target is a reservation now.
-            Err(error) if error != Errno::EEXIST && self.pool(node).renew(target, bytes) => true,
-            Err(_) => {
-                self.abandon_huge(node, self.huge_run(node, target.as_ptr(), new)?);
-                return None;
-            }
-        };
-        if copies {
-            // SAFETY: nothing was moved; both have `size.old` bytes.
-            unsafe { ptr::copy_nonoverlapping(from.as_ptr(), target.as_ptr(), size.old) }
+        if let Err(stopped) = unsafe { memory::move_mappings(from, target, bytes) }
+            && !self.finish_by_copying(node, from, target, size.old, stopped)
+        {
+            self.abandon_huge(node, self.huge_run(node, target.as_ptr(), new)?);
+            return None;
         }
         self.release_huge(from.as_ptr(), size.old);
         Some(target.as_ptr())
+    }
+
+    /// Copies what of `bytes` bytes was not moved from one block to another of the node. `false` if the target
+    /// can't be used: then all of it lies where it was before, and the target has no pages.
+    fn finish_by_copying(
+        &self,
+        node: NodeId,
+        from: NonNull<u8>,
+        target: NonNull<u8>,
+        bytes: usize,
+        stopped: Stopped,
+    ) -> bool {
+        let Stopped { moved, failed, target: state } = stopped;
+        // SAFETY: both blocks are the caller's and have that many bytes; the source is mapped throughout, and so
+        // is of the target what was moved, and what is usable.
+        unsafe {
+            let usable = match state {
+                Target::Unchanged => true,
+                Target::Reserved => self.pool(node).renew(target.add(moved), failed),
+                Target::Unknown => false,
+            };
+            if usable {
+                ptr::copy_nonoverlapping(from.add(moved).as_ptr(), target.add(moved).as_ptr(), bytes - moved);
+            } else if moved > 0 {
+                ptr::copy_nonoverlapping(target.as_ptr(), from.as_ptr(), moved);
+                let _ = memory::advise(target, moved, Advice::DontNeed);
+            }
+            usable
+        }
     }
 
     fn shrink_in_place(&self, node: NodeId, old: Run, size: Resize) {

@@ -27,6 +27,46 @@ pub(crate) fn limit(resource: libc::__rlimit_resource_t, bytes: u64) {
     }
 }
 
+/// Mappings that leave the process no other one.
+#[must_use]
+pub(crate) struct UsedUp {
+    at: usize,
+    pages: usize,
+}
+
+/// Makes as many mappings as the process may have; `None` where those are more than is reasonable.
+pub(crate) fn use_up_mappings() -> Option<UsedUp> {
+    const PAGES: usize = 200_000;
+    // SAFETY: asks for a constant.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a mapping of its own, of which every other page is made another one.
+    unsafe {
+        let at = libc::mmap(std::ptr::null_mut(), PAGES * page, libc::PROT_NONE, flags, -1, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        let full = (1..PAGES - 1)
+            .step_by(2)
+            .find(|number| libc::mprotect(at.byte_add(number * page), page, libc::PROT_READ) != 0);
+        let pages = full.unwrap_or(0);
+        assert_eq!(libc::munmap(at.byte_add(pages * page), (PAGES - pages) * page), 0);
+        full.map(|pages| UsedUp { at: at.expose_provenance(), pages })
+    }
+}
+
+impl UsedUp {
+    /// Gives `mappings` of them back, in this process.
+    pub(crate) fn spare(&self, mappings: usize) {
+        // SAFETY: as above.
+        unsafe {
+            let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+            let last = self.at + (self.pages - mappings) * page;
+            if mappings > 0 {
+                assert_eq!(libc::munmap(std::ptr::with_exposed_provenance_mut(last), mappings * page), 0);
+            }
+        }
+    }
+}
+
 /// A field of `/proc/self/status`, in bytes.
 pub(crate) fn status_bytes(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");

@@ -29,4 +29,4 @@ pub use advice::{Advice, advise, populate, populate_safely, resident};
 pub use commit::{commit, decommit};
 pub use huge::{HUGE_2M_BYTES, map_huge_2m};
 pub use mapping::{ADDRESS_LIMIT, map, map_promised, page_bytes, reserve, reserve_at, unmap};
-pub use remap::{move_pages, remap, remap_in_place, replace};
+pub use remap::{Stopped, Target, move_mappings, remap, remap_in_place, replace};

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! - Each source named here is mapped throughout, by one mapping (one protection, one policy):
-//!   kernels before 6.17 refuse others with `EFAULT`, later ones move them with their holes.
+//!   kernels before 6.17 refuse others with `EFAULT`; later ones move one mapping after the other, and
+//!   where they fail in between some have been moved and some not. [`move_mappings`] finds out where one ends.
 //! - Where pages move onto a range of the caller, a failure half-way may leave a hole in the address
 //!   space. It is closed at once by a reservation that replaces nothing; if another thread's mapping
 //!   was faster, or the kernel had failed before making the hole, the answer is `EEXIST`.
@@ -10,6 +11,7 @@
 use super::mapping::mmap;
 use crate::os::errno::{Errno, Result};
 use crate::os::fault::{Call, gate};
+use crate::units::PAGE_BYTES;
 use core::ptr::{self, NonNull};
 use libc::{MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE};
 
@@ -37,24 +39,123 @@ pub unsafe fn remap_in_place(addr: NonNull<u8>, old_len: usize, new_len: usize) 
     unsafe { mremap(addr, old_len, new_len, 0, ptr::null_mut()) }.map(drop)
 }
 
+/// Where a move ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The first so many bytes were moved.
+    pub moved: usize,
+    /// The next so many were to be moved then, and were not; nor was what follows. `from` is unchanged from
+    /// here on, and `to` behind them.
+    pub failed: usize,
+    /// What their place at the target is now.
+    pub target: Target,
+}
+
+/// What the target of a move is after it has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// As it was before.
+    Unchanged,
+    /// Reserved (`PROT_NONE`), empty and without policy or advice.
+    Reserved,
+    /// Of unknown state: it must not be used again.
+    Unknown,
+}
+
+/// Moves the pages of `from .. from + len` to `to`, and with them protection and policy, whatever mappings
+/// they are of. `from` stays mapped, with its protection and policy, and reads as zero; the old mapping at
+/// `to` is replaced. A mapping takes one call, and one more to see that it is one; several take some 20 each.
+///
+/// Stops where the kernel can't move a mapping: it has too many of them, or does not know how to.
+///
+/// # Safety
+/// Both ranges belong to the caller, and are no hugetlb memory; all of `from` is mapped; nobody uses the
+/// contents of `to`, and nobody uses `from` during the call.
+pub unsafe fn move_mappings(
+    from: NonNull<u8>,
+    to: NonNull<u8>,
+    len: usize,
+) -> core::result::Result<(), Stopped> {
+    let mut moved = 0;
+    while moved < len {
+        // SAFETY: parts of the caller's ranges; the first is one mapping.
+        let (part, result) = unsafe {
+            let (from, to) = (from.add(moved), to.add(moved));
+            let part = first_mapping(from, len - moved);
+            (part, move_pages(from, to, part))
+        };
+        let target = match result {
+            Ok(()) => {
+                moved += part;
+                continue;
+            }
+            Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS) => Target::Unchanged,
+            Err(Errno::EEXIST) => Target::Unknown,
+            Err(_) => Target::Reserved,
+        };
+        return Err(Stopped { moved, failed: part, target });
+    }
+    Ok(())
+}
+
+/// How many of `len` bytes at `addr`, which are mapped, lie in the mapping that is there: all of them, or
+/// whole pages.
+///
+/// # Safety
+/// The range belongs to the caller.
+unsafe fn first_mapping(addr: NonNull<u8>, len: usize) -> usize {
+    // SAFETY: here and below, parts of the caller's range.
+    if unsafe { is_one_mapping(addr, len) } {
+        return len;
+    }
+    let (mut fits, mut too_many) = (1, len.div_ceil(PAGE_BYTES));
+    while too_many - fits > 1 {
+        let middle = fits.midpoint(too_many);
+        // SAFETY: as above.
+        match unsafe { is_one_mapping(addr, middle * PAGE_BYTES) } {
+            true => fits = middle,
+            false => too_many = middle,
+        }
+    }
+    fits * PAGE_BYTES
+}
+
+/// Whether a range that is mapped lies in one mapping. Where the kernel does not say, it may be.
+///
+/// It is asked to make the range longer by a page where it is. The first thing that it looks at is whether
+/// the range reaches beyond its mapping (`EFAULT`); the next, whether there is room (`ENOMEM`).
+///
+/// # Safety
+/// The range belongs to the caller.
+unsafe fn is_one_mapping(addr: NonNull<u8>, len: usize) -> bool {
+    // SAFETY: no contents change, and no address of what is mapped.
+    match unsafe { remap_in_place(addr, len, len + PAGE_BYTES) } {
+        Err(errno) => errno != Errno::EFAULT,
+        Ok(()) => {
+            // Nothing was behind it. SAFETY: the page is a moment old, and nobody's.
+            let _ = unsafe { super::unmap(addr.add(len), PAGE_BYTES) };
+            true
+        }
+    }
+}
+
 /// Moves the pages of `from .. from + len` to `to`, and with them protection and policy. `from`
 /// stays mapped, with its protection and policy, and reads as zero; the old mapping at `to` is
 /// replaced.
 ///
-/// Errors: `EINVAL` before Linux 5.7, or if the ranges overlap: nothing has changed, since the kernel
-/// looks at the arguments first. `EFAULT` if `from` is not one mapping; `ENOMEM`. `from` is unchanged
-/// then too, and `to` is reserved (`PROT_NONE`), empty and without policy or advice; or, after `EEXIST`,
+/// Errors: `EINVAL` before Linux 5.7, or if the ranges overlap, `EPERM` or `ENOSYS` if a filter forbids it:
+/// nothing has changed, since the kernel looks at the arguments first. `ENOMEM`. `from` is unchanged then too, and `to` is reserved (`PROT_NONE`), empty and without policy or advice; or, after `EEXIST`,
 /// of unknown state: it must not be used again. mremap(2).
 ///
 /// # Safety
-/// Both ranges belong to the caller, and are no hugetlb memory; nobody uses the contents of `to`, and
-/// nobody uses `from` during the call.
-pub unsafe fn move_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<()> {
+/// Both ranges belong to the caller, and are no hugetlb memory; `from` is one mapping; nobody uses the contents
+/// of `to`, and nobody uses `from` during the call.
+unsafe fn move_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<()> {
     let flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
     // SAFETY: passed on.
     match unsafe { mremap(from, len, len, flags, to.as_ptr()) } {
         Ok(_) => Ok(()),
-        Err(Errno::EINVAL) => Err(Errno::EINVAL),
+        Err(errno @ (Errno::EINVAL | Errno::EPERM | Errno::ENOSYS)) => Err(errno),
         Err(errno) => Err(reserved(to, len, errno)),
     }
 }
@@ -111,7 +212,7 @@ unsafe fn mremap(
 mod tests {
     use super::*;
     use crate::os::fault;
-    use crate::os::memory::{map, reserve, resident, unmap};
+    use crate::os::memory::{Advice, advise, map, reserve, resident, unmap};
     use crate::os::testing::{in_child, is_readable};
     use crate::sync::{AtomicUsize, Ordering};
     use std::slice;
@@ -177,6 +278,79 @@ mod tests {
             unmap(from, 2 * MIB).unwrap();
             unmap(to, 4 * MIB).unwrap();
         }
+    }
+
+    /// A range of four mappings with the pattern, the last two alike but for an advice.
+    fn patched() -> NonNull<u8> {
+        let base = patterned(4 * MIB);
+        // SAFETY: the test's own mapping; neither changes contents.
+        unsafe {
+            advise(base.add(3 * MIB), MIB, Advice::DontDump).unwrap();
+            assert_eq!(libc::mprotect(base.add(4096).as_ptr().cast(), MIB - 4096, libc::PROT_READ), 0);
+        }
+        base
+    }
+
+    #[test]
+    fn a_mapping_ends_where_another_one_begins() {
+        in_child(|| {
+            let base = patched();
+            // SAFETY: the test's own mappings.
+            unsafe {
+                for (at, len) in [(0, 4096), (4096, MIB - 4096), (MIB, 2 * MIB), (3 * MIB, MIB)] {
+                    assert_eq!(first_mapping(base.add(at), 4 * MIB - at), len);
+                    assert_eq!(first_mapping(base.add(at), len), len);
+                    assert_eq!(first_mapping(base.add(at), len.min(8192)), len.min(8192));
+                }
+                // Nor does what lies behind it change.
+                let behind = base.add(4 * MIB);
+                let _ = unmap(behind, MIB);
+                assert_eq!(first_mapping(base.add(3 * MIB), MIB), MIB);
+                assert!(!is_readable(behind.as_ptr()) && has_pattern(base, 4 * MIB));
+            }
+        });
+    }
+
+    #[test]
+    fn several_mappings_move_one_after_the_other() {
+        in_child(|| {
+            let (from, to) = (patched(), reserve(4 * MIB, 2 * MIB).unwrap());
+            // SAFETY: the test's own mappings.
+            unsafe { move_mappings(from, to, 4 * MIB).unwrap() };
+            assert!(has_pattern(to, 4 * MIB));
+            assert_eq!(resident(from, 4 * MIB), Ok(0));
+        });
+    }
+
+    #[test]
+    fn a_move_that_stops_says_where() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        /// Counts the calls of a move.
+        fn count(call: Call) {
+            CALLS.fetch_add(usize::from(call == Call::Mremap), Ordering::Relaxed);
+        }
+        in_child(|| {
+            fault::set_hook(count);
+            let (from, to) = (patched(), reserve(4 * MIB, 2 * MIB).unwrap());
+            // SAFETY: the test's own mappings.
+            unsafe {
+                first_mapping(from, 4 * MIB);
+                let before_the_first = CALLS.load(Ordering::Relaxed) as u64;
+                first_mapping(from.add(4096), 4 * MIB - 4096);
+                let before_the_second = CALLS.load(Ordering::Relaxed) as u64 + 1;
+                fault::set_hook(|_| {});
+                fault::fail_nth(Call::Mremap, before_the_first + 1, Errno::EPERM);
+                let stopped = Stopped { moved: 0, failed: 4096, target: Target::Unchanged };
+                assert_eq!(move_mappings(from, to, 4 * MIB), Err(stopped));
+                assert!(has_pattern(from, 4 * MIB));
+                // The kernel left the target alone, which can't be known.
+                fault::fail_nth(Call::Mremap, before_the_second + 1, Errno::ENOMEM);
+                let stopped = Stopped { moved: 4096, failed: MIB - 4096, target: Target::Unknown };
+                assert_eq!(move_mappings(from, to, 4 * MIB), Err(stopped));
+                assert!(has_pattern(to, 4096));
+                assert_eq!((from.read(), from.add(4096).read()), (0, 1));
+            }
+        });
     }
 
     #[test]
