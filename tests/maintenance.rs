@@ -249,6 +249,32 @@ fn a_heap_that_breathes_by_one_superslab_spares_it() {
 }
 
 #[test]
+fn what_has_gone_back_does_not_count_as_gone_again() {
+    const HUGE: NumaSlab = NumaSlab::with_config(
+        Config::new().with_free_cache_age_ms(3_600_000).with_huge(HugeMode::Transparent),
+    );
+    on_heap(HUGE, || {
+        pin(&allowed_cpus()[..1]);
+        // One block in each MiB survives: every SuperSlab stays in use.
+        let (mut survivors, mut others) = (Vec::new(), Vec::new());
+        for number in 0..LOAD / (64 << 10) {
+            if number % 16 == 0 { &mut survivors } else { &mut others }.push(block(&HUGE, 64 << 10));
+        }
+        others.into_iter().for_each(|block| block.free(&HUGE));
+        assert!(trim().released_bytes >= LOAD / 2);
+        for _ in 0..20 {
+            // A few of the others come and go.
+            let again: Vec<Block> = (0..4).map(|_| block(&HUGE, 64 << 10)).collect();
+            let bytes = again.len() * (128 << 10);
+            again.into_iter().for_each(|block| block.free(&HUGE));
+            let released = trim().released_bytes;
+            assert!(released <= bytes, "{released} of {bytes}: {}", stats());
+        }
+        survivors.into_iter().for_each(|block| block.free(&HUGE));
+    });
+}
+
+#[test]
 fn memory_that_went_back_reads_as_zero_or_is_cleared() {
     const LEAN: NumaSlab = NumaSlab::with_config(Config::of(Profile::Lean));
     on_heap(LEAN, || {

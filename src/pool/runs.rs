@@ -113,8 +113,10 @@ impl Pool<'_> {
     /// Notes that a taker is about to touch pieces of a SuperSlab that it holds; returns whether they read as
     /// zero.
     fn note_pieces_taken(&self, superslab: SuperIndex, pieces: u32) -> bool {
-        let touched = if self.may_be_huge(superslab) || self.settings.prefault { u32::MAX } else { pieces };
-        let taken = self.space.superslab(superslab).note_taken(pieces, touched);
+        let descriptor = self.space.superslab(superslab);
+        // Where a part has gone back, no huge page comes with a touch any more.
+        let is_whole = !descriptor.is_split() && (self.may_be_huge(superslab) || self.settings.prefault);
+        let taken = descriptor.note_taken(pieces, if is_whole { u32::MAX } else { pieces });
         if taken.again > 0 {
             self.regret(taken.again as usize * PIECE_BYTES);
         }
