@@ -129,7 +129,15 @@ fn everything_is_home(purposes: &[Purpose]) {
         let pages = residence.of(*purpose);
         let per_thread = matches!(stats().cache_mode, Some(CacheMode::PerThread(_)));
         assert!(pages.home > 0 || (per_thread && *purpose == Purpose::Regions), "{purpose:?}: no pages");
-        assert_eq!(pages.away, 0, "{purpose:?}: {pages:?}\n{}", stats());
+        let of_nodes = residence.node.map(|node| node[*purpose as usize]);
+        assert_eq!(
+            pages.away,
+            0,
+            "{purpose:?}: {:?}\n{}\n{}",
+            &of_nodes[..stats().nodes],
+            nodes::free_memory(),
+            stats()
+        );
     }
 }
 
@@ -209,7 +217,7 @@ fn first_touch_follows_wandering_threads() {
             let slots = wandering(&FIRST_TOUCH, &nodes);
             let pages = residence().expect("the kernel answers").of(Purpose::Blocks);
             child::measured(format_args!("{pages:?}"));
-            assert!(pages.away * 100 <= pages.home, "{pages:?}\n{}", stats());
+            assert!(pages.away * 100 <= pages.home, "{pages:?}\n{}\n{}", nodes::free_memory(), stats());
             slots.into_iter().for_each(|slots| free(&FIRST_TOUCH, slots));
         },
     );

@@ -9,10 +9,18 @@ use serde::{Deserialize, Serialize};
 
 /// An allocator that can take part, in the order of tables and pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Allocator {
-    /// This project.
+    /// This project, as it is by default.
     Numaslab,
+    /// This project with the profile `speed`.
+    NumaslabSpeed,
+    /// This project with the profile `lean`.
+    NumaslabLean,
+    /// This project with 64 MiB per node made ready at start.
+    NumaslabPrewarmed,
+    /// This project with memory behind every SuperSlab from the first moment, and 64 MiB ready at start.
+    NumaslabPrefaulted,
     /// The C library's `malloc`: Rust's `System`.
     Glibc,
     /// Microsoft's mimalloc, version 3.
@@ -30,7 +38,7 @@ pub enum Allocator {
 }
 
 impl Allocator {
-    /// Every allocator, without the ceiling.
+    /// Every allocator, without the ceiling and the [variants](Self::VARIANTS).
     pub const ALL: [Self; 7] = [
         Self::Numaslab,
         Self::Glibc,
@@ -41,10 +49,23 @@ impl Allocator {
         Self::Tcmalloc,
     ];
 
+    /// This project in other settings. They take part where they are named.
+    pub const VARIANTS: [Self; 4] =
+        [Self::NumaslabSpeed, Self::NumaslabLean, Self::NumaslabPrewarmed, Self::NumaslabPrefaulted];
+
+    /// The allocator whose programs it is, which is another one only for a variant.
+    pub fn program(self) -> Self {
+        if Self::VARIANTS.contains(&self) { Self::Numaslab } else { self }
+    }
+
     /// The name on the command line, in tables and in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Numaslab => "numaslab",
+            Self::NumaslabSpeed => "numaslab-speed",
+            Self::NumaslabLean => "numaslab-lean",
+            Self::NumaslabPrewarmed => "numaslab-prewarmed",
+            Self::NumaslabPrefaulted => "numaslab-prefaulted",
             Self::Glibc => "glibc",
             Self::Mimalloc => "mimalloc",
             Self::Jemalloc => "jemalloc",
@@ -61,19 +82,22 @@ impl Allocator {
     }
 
     fn is_present(self) -> bool {
-        match self {
-            Self::Numaslab | Self::Glibc | Self::Mimalloc | Self::Ceiling => true,
-            Self::Jemalloc => cfg!(feature = "jemalloc"),
-            Self::Snmalloc => cfg!(feature = "snmalloc"),
-            Self::Rpmalloc => cfg!(feature = "rpmalloc"),
-            Self::Tcmalloc => cfg!(feature = "tcmalloc"),
-        }
+        !self.is_optional()
+            || match self {
+                Self::Jemalloc => cfg!(feature = "jemalloc"),
+                Self::Snmalloc => cfg!(feature = "snmalloc"),
+                Self::Rpmalloc => cfg!(feature = "rpmalloc"),
+                _ => cfg!(feature = "tcmalloc"),
+            }
     }
 
     /// Whether a cargo feature of its name brought it in.
     pub fn is_optional_and_present(self) -> bool {
-        let always = matches!(self, Self::Numaslab | Self::Glibc | Self::Mimalloc | Self::Ceiling);
-        !always && self.is_present()
+        self.is_optional() && self.is_present()
+    }
+
+    fn is_optional(self) -> bool {
+        matches!(self, Self::Jemalloc | Self::Snmalloc | Self::Rpmalloc | Self::Tcmalloc)
     }
 
     /// The environment its children get on top of the parent's.
@@ -82,6 +106,10 @@ impl Allocator {
     pub fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Tcmalloc => &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+            Self::NumaslabSpeed => &[("NUMASLAB_PROFILE", "speed")],
+            Self::NumaslabLean => &[("NUMASLAB_PROFILE", "lean")],
+            Self::NumaslabPrewarmed => &[("NUMASLAB_PREWARM", "32")],
+            Self::NumaslabPrefaulted => &[("NUMASLAB_PREWARM", "32"), ("NUMASLAB_PREFAULT", "on")],
             _ => &[],
         }
     }
@@ -90,6 +118,10 @@ impl Allocator {
     pub fn colour(self) -> (u8, u8, u8) {
         match self {
             Self::Numaslab => (214, 39, 40),
+            Self::NumaslabSpeed => (255, 152, 150),
+            Self::NumaslabLean => (127, 0, 0),
+            Self::NumaslabPrewarmed => (247, 182, 210),
+            Self::NumaslabPrefaulted => (227, 119, 194),
             Self::Glibc => (120, 120, 120),
             Self::Mimalloc => (31, 119, 180),
             Self::Jemalloc => (44, 160, 44),
@@ -111,9 +143,9 @@ impl FromStr for Allocator {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
+        let named = || Self::ALL.into_iter().chain(Self::VARIANTS);
+        let names = || named().map(Self::name).collect::<Vec<_>>().join(", ");
+        named()
             .chain([Self::Ceiling])
             .find(|allocator| allocator.name() == name)
             .ok_or_else(|| format!("no allocator is called '{name}' (there are {})", names()))
@@ -125,9 +157,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn variants_are_this_project_in_an_environment_of_their_own() {
+        for variant in Allocator::VARIANTS {
+            assert_eq!(variant.program(), Allocator::Numaslab);
+            assert!(!variant.environment().is_empty() && variant.is_present());
+            assert!(!variant.is_optional_and_present());
+        }
+        assert_eq!(Allocator::Tcmalloc.program(), Allocator::Tcmalloc);
+    }
+
+    #[test]
     fn names_are_read_back() {
-        for allocator in Allocator::ALL {
+        for allocator in Allocator::ALL.into_iter().chain(Allocator::VARIANTS) {
             assert_eq!(allocator.name().parse(), Ok(allocator));
+            let quoted = format!("\"{allocator}\"");
+            assert_eq!(serde_json::to_string(&allocator).expect("a name"), quoted);
         }
         assert!("malloc".parse::<Allocator>().expect_err("unknown").contains("mimalloc"));
     }

@@ -34,7 +34,7 @@ impl Pages {
 
     /// What tells an allocator so; nothing for those that can't be told.
     pub fn environment(self, allocator: Allocator) -> Option<(&'static str, &'static str)> {
-        match allocator {
+        match allocator.program() {
             Allocator::Numaslab => Some(("NUMASLAB_HUGE", self.of(["reserved", "transparent", "never"]))),
             Allocator::Glibc => {
                 let tunable = ["glibc.malloc.hugetlb=2", "glibc.malloc.hugetlb=1", "glibc.malloc.hugetlb=0"];
@@ -45,7 +45,7 @@ impl Pages {
             Allocator::Jemalloc => {
                 Some(("_RJEM_MALLOC_CONF", self.of(["thp:default", "thp:always", "thp:never"])))
             }
-            Allocator::Snmalloc | Allocator::Rpmalloc | Allocator::Tcmalloc | Allocator::Ceiling => None,
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@
 //!   name that is set twice, the first counts, as with getenv(3).
 //! - What is wrong is reported once per process, one line each, and changes nothing.
 
-use super::{Config, HugeMode, NumaMode, Profile, RseqMode, StatsAtExit, value};
+use super::{Config, HugeMode, NumaMode, Prefault, Profile, RseqMode, StatsAtExit, value};
 use crate::os::env;
 use crate::os::fatal::{Line, warn};
 use crate::sync::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ struct Variable {
 }
 
 /// All variables; the profile comes first because it presets what others set.
-static VARIABLES: [Variable; 12] = [
+static VARIABLES: [Variable; 13] = [
     Variable {
         name: "PROFILE",
         takes: "speed, balanced or lean",
@@ -92,6 +92,15 @@ static VARIABLES: [Variable; 12] = [
         apply: |config, text| value::count(text).map(|n| config.with_prewarm_superslabs(n)),
     },
     Variable {
+        name: "PREFAULT",
+        takes: "on or off",
+        apply: |config, text| {
+            let words =
+                [("on", Prefault::On), ("off", Prefault::Off), ("1", Prefault::On), ("0", Prefault::Off)];
+            value::choice(text, &words).map(|prefault| config.with_prefault(prefault))
+        },
+    },
+    Variable {
         name: "FREE_CACHE",
         takes: SIZE,
         apply: |config, text| value::size(text).map(|bytes| with_free_cache(config, bytes)),
@@ -130,7 +139,7 @@ enum Complaint<'a> {
 
 impl Config {
     /// This configuration as changed by the `NUMASLAB_*` environment variables: `PROFILE`, `RSEQ`,
-    /// `NUMA`, `HUGE`, `CPU_CACHE`, `THREAD_CACHE`, `LIMIT_SOFT`, `LIMIT_HARD`, `PREWARM`,
+    /// `NUMA`, `HUGE`, `CPU_CACHE`, `THREAD_CACHE`, `LIMIT_SOFT`, `LIMIT_HARD`, `PREWARM`, `PREFAULT`,
     /// `FREE_CACHE`, `FREE_AGE` and `STATS`.
     ///
     /// A bad value or an unknown name is reported on stderr, one line each, the first time that this
@@ -239,6 +248,7 @@ mod tests {
         assert_eq!(one("NUMASLAB_LIMIT_SOFT", "cgroup"), base.with_limit_soft(Limit::Cgroup));
         assert_eq!(one("NUMASLAB_LIMIT_HARD", "1G"), base.with_limit_hard(Limit::Bytes(1 << 30)));
         assert_eq!(one("NUMASLAB_PREWARM", "4"), base.with_prewarm_superslabs(4));
+        assert_eq!(one("NUMASLAB_PREFAULT", "on"), base.with_prefault(Prefault::On));
         let free = base.with_free_cache_bytes(5 << 20).with_free_cache_superslabs(2);
         assert_eq!(one("NUMASLAB_FREE_CACHE", "5M"), free);
         assert_eq!(one("NUMASLAB_FREE_AGE", "250ms"), base.with_free_cache_age_ms(250));

@@ -54,6 +54,15 @@ pub(crate) fn of_pages(address: usize, bytes: usize) -> Vec<u16> {
     status.into_iter().filter_map(|node| u16::try_from(node).ok()).collect()
 }
 
+/// What memory the kernel has free, by node and by the size of what is free together: says why it put a page elsewhere.
+pub(crate) fn free_memory() -> String {
+    let orders = std::fs::read_to_string("/proc/buddyinfo").unwrap_or_default();
+    let counts = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let told = ["thp_fault", "compact_", "numa_", "allocstall"];
+    let told = counts.lines().filter(|line| told.iter().any(|start| line.starts_with(start)));
+    told.fold(orders, |text, line| text + line + "\n")
+}
+
 /// Pages of blocks, by whether they lie where they should.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {

@@ -114,9 +114,10 @@ impl Launcher {
 
     /// A child's program with its environment.
     fn command(&self, kind: Kind, allocator: Allocator) -> Command {
+        let program = allocator.program();
         let name = match kind {
-            Kind::Value => format!("numaslab-bench-{allocator}"),
-            Kind::Global => format!("numaslab-bench-global-{allocator}"),
+            Kind::Value => format!("numaslab-bench-{program}"),
+            Kind::Global => format!("numaslab-bench-global-{program}"),
         };
         let mut command = Command::new(self.folder.join(name));
         command.envs(allocator.environment().iter().copied());

@@ -62,7 +62,7 @@ impl HarnessArgs {
             if allocator == Allocator::Ceiling {
                 bail!("the ceiling takes part by itself where there is one; don't name it");
             }
-            if !present.contains(&allocator) {
+            if !present.contains(&allocator.program()) {
                 let names: Vec<_> = present.iter().map(|allocator| allocator.name()).collect();
                 bail!(
                     "{allocator} is not compiled in (only {}); rebuild with --features {allocator} \

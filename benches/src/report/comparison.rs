@@ -51,7 +51,7 @@ impl Line<'_> {
 pub(super) fn markdown(report: &Report) -> String {
     let everyone: Vec<Allocator> = report.versions.keys().copied().collect();
     let peers: Vec<Allocator> =
-        everyone.iter().copied().filter(|&allocator| allocator != Allocator::Numaslab).collect();
+        everyone.iter().copied().filter(|allocator| allocator.program() != Allocator::Numaslab).collect();
     let lines = lines(report);
     format!("{}\n\n{}\n", figures_table(&lines, &everyone, &peers), means_table(&lines, &everyone, &peers))
 }

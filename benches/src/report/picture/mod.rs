@@ -107,7 +107,7 @@ fn axis_label(value: &f64) -> String {
 
 /// Everyone who may be in a picture, in the order of the legend.
 fn everyone() -> impl Iterator<Item = Allocator> {
-    Allocator::ALL.into_iter().chain([Allocator::Ceiling])
+    Allocator::ALL.into_iter().chain(Allocator::VARIANTS).chain([Allocator::Ceiling])
 }
 
 fn colour(allocator: Allocator) -> RGBColor {
