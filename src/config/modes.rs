@@ -30,7 +30,8 @@ pub enum NumaMode {
 pub enum HugeMode {
     /// None: transparent huge pages are declined (`MADV_NOHUGEPAGE`).
     Never,
-    /// Transparent huge pages are asked for (`MADV_HUGEPAGE`).
+    /// Transparent huge pages are asked for (`MADV_HUGEPAGE`); with several nodes only where the kernel does
+    /// not give them unasked, since it gives pages of other nodes to those who ask.
     Transparent,
     /// Blocks up to 1 MiB lie on 2 MiB pages of the kernel's reserved pool (hugetlb,
     /// `/proc/sys/vm/nr_hugepages`) while their node has any, else on transparent ones; ordinary memory at

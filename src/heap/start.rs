@@ -16,7 +16,7 @@ use crate::os::policy::{self, Binding, NodeMask};
 use crate::os::thread_exit::ThreadExit;
 use crate::os::topology::Topology;
 use crate::os::{self, ErrnoGuard, Result, membarrier, thread};
-use crate::pool::backing::{advise_huge, bind};
+use crate::pool::backing::{HugePages, advise_huge, bind};
 use crate::pool::budget::Budget;
 use crate::pool::surplus::Slack;
 use crate::pool::transfer::{Bounds, MAX_PARCELS, Parcel};
@@ -228,7 +228,7 @@ fn build_in(
         // Not MPOL_BIND, see `pool::strict`.
         _ => Binding::Preferred,
     };
-    let huge_from = allow_huge(&config, nodes, &space);
+    let huge = allow_huge(&config, nodes, &space);
     let placement = place(&config, binding, topology, nodes, &space, &pools);
     let layout = Layout::new(nodes);
     let (area, owner) = area::find();
@@ -275,7 +275,7 @@ fn build_in(
                 least_bytes: config.free_cache_bytes() / LEAST_SLACK,
             },
             binding: (placement == PlacementMode::Bound).then_some(binding),
-            huge_from,
+            huge,
             spare_pages: config.huge_spare_pages(),
             transfer: Bounds {
                 class_bytes: config.transfer_class_bytes(),
@@ -319,19 +319,20 @@ fn mask_of(topology: &Topology, node: NodeId) -> NodeMask {
     NodeMask::only(topology.kernel_node(node))
 }
 
-/// Asks for transparent huge pages in the nodes' ranges, or declines them; returns the first SuperSlab of a
-/// range that may lie on one.
-fn allow_huge(config: &Config, nodes: usize, space: &Space) -> usize {
-    let huge_from = match config.huge() {
-        HugeMode::Never => usize::MAX,
-        HugeMode::Transparent | HugeMode::Reserved => SMALL_BYTES / SUPERSLAB_BYTES,
+/// Asks for transparent huge pages in the nodes' ranges, or declines them, and says which.
+fn allow_huge(config: &Config, nodes: usize, space: &Space) -> HugePages {
+    let from = SMALL_BYTES / SUPERSLAB_BYTES;
+    let pages = match config.huge() {
+        HugeMode::Never => HugePages::Declined,
+        _ if nodes > 1 && memory::huge_pages_come_unasked().unwrap_or(false) => HugePages::Unasked(from),
+        HugeMode::Transparent | HugeMode::Reserved => HugePages::Asked(from),
     };
     let mut granted = true;
     for node in (0..nodes as u8).map(NodeId) {
         let range = space.pointer(space.superslab_address(space.first_superslab(node)));
-        granted &= advise_huge(space, node, huge_from, range, space.node_bytes()).is_ok();
+        granted &= advise_huge(space, node, pages, range, space.node_bytes()).is_ok();
     }
-    if granted { huge_from } else { usize::MAX }
+    if granted { pages } else { HugePages::Declined }
 }
 
 /// Ties the ranges, the tables and the pools to their nodes, and says how far that went.

@@ -5,10 +5,10 @@
 
 use super::huge::superslabs;
 use super::{Heap, PlacementMode};
-use crate::config::HugeMode;
 use crate::os::ErrnoGuard;
 use crate::os::memory::{self, Advice};
 use crate::os::policy::{self, Binding, NodeMask};
+use crate::pool::backing::HugePages;
 use crate::units::{NodeId, SUPERSLAB_BYTES};
 use core::ptr::NonNull;
 
@@ -38,7 +38,7 @@ impl Heap {
         let _errno = ErrnoGuard::new();
         let bytes = len * SUPERSLAB_BYTES;
         let block = NonNull::new(self.allocate_mapping(bytes, align))?;
-        if self.config.huge() != HugeMode::Never {
+        if matches!(self.pool(NodeId::ZERO).settings.huge, HugePages::Asked(_)) {
             // SAFETY: a fresh mapping; the advice changes no contents.
             let _ = unsafe { memory::advise(block, bytes, Advice::HugePage) };
         }

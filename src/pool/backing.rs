@@ -30,20 +30,45 @@ pub(crate) fn bind(
     policy::bind(at, bytes, binding, &nodes)
 }
 
-/// Asks for transparent huge pages in a part of a node's range, from SuperSlab number `huge_from` of the
-/// range on; declines them in all of it if that is `usize::MAX`.
+/// Which part of a node's range may lie on transparent huge pages, and what the kernel is told about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HugePages {
+    /// None; they are declined.
+    Declined,
+    /// From this SuperSlab of the range on; they are asked for.
+    Asked(usize),
+    /// The kernel gives them unasked; this is where they would be asked for.
+    ///
+    /// Who asks is given a huge page of another node where his own has none free in one piece (`alloc_pages_mpol`
+    /// in the kernel's mm/mempolicy.c: with `MADV_HUGEPAGE` the second try goes to all nodes), who does not gets
+    /// small pages of his own. So with several nodes this comes first.
+    Unasked(usize),
+}
+
+impl HugePages {
+    /// The first SuperSlab of a range that may lie on one; `usize::MAX` if none may.
+    pub(crate) const fn from(self) -> usize {
+        match self {
+            Self::Declined => usize::MAX,
+            Self::Asked(from) | Self::Unasked(from) => from,
+        }
+    }
+}
+
+/// Tells the kernel what holds of huge pages in a part of a node's range.
 ///
 /// Errors: `EINVAL` if the kernel has none.
 pub(crate) fn advise_huge(
     space: &Space,
     node: NodeId,
-    huge_from: usize,
+    pages: HugePages,
     at: NonNull<u8>,
     bytes: usize,
 ) -> Result<()> {
-    let (skip, advice) = match huge_from.checked_mul(SUPERSLAB_BYTES) {
-        None => (0, Advice::NoHugePage),
-        Some(skip) => (skip, Advice::HugePage),
+    let (skip, advice) = match pages {
+        HugePages::Declined => (0, Advice::NoHugePage),
+        HugePages::Asked(from) => (from * SUPERSLAB_BYTES, Advice::HugePage),
+        HugePages::Unasked(_) => return Ok(()),
     };
     let base = space.superslab_address(space.first_superslab(node));
     let (from, end) = (at.addr().get().max(base + skip), at.addr().get() + bytes);
@@ -61,13 +86,13 @@ impl Pool<'_> {
         if let Some(binding) = self.settings.binding {
             let _ = bind(binding, self.topology, self.id, at, bytes);
         }
-        let _ = advise_huge(self.space, self.id, self.settings.huge_from, at, bytes);
+        let _ = advise_huge(self.space, self.id, self.settings.huge, at, bytes);
         // SAFETY: the caller's part of the range, which is reserved.
         unsafe { memory::commit(at, bytes) }.is_ok()
     }
 
     /// Whether transparent huge pages were asked for, and granted, in SuperSlab number `number` of the range.
     pub(crate) fn is_transparent(&self, number: usize) -> bool {
-        number >= self.settings.huge_from && !self.space.superslab(self.superslab(number)).is_on_reserved()
+        number >= self.settings.huge.from() && !self.space.superslab(self.superslab(number)).is_on_reserved()
     }
 }

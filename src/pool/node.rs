@@ -1,5 +1,6 @@
 //! The state of one node's pool, and the view through which it is used.
 
+use super::backing::HugePages;
 use super::budget::Budget;
 use super::huge_cache::HugeCache;
 use super::reserved::{FreePages, PageSource};
@@ -92,8 +93,8 @@ pub(crate) struct Settings {
     pub(crate) page_bytes: usize,
     /// How memory is tied to its node; `None`: by nothing.
     pub(crate) binding: Option<Binding>,
-    /// The first SuperSlab of a node's range that the kernel may back by a transparent huge page.
-    pub(crate) huge_from: usize,
+    /// Which part of a node's range may lie on transparent huge pages.
+    pub(crate) huge: HugePages,
     /// How many SuperSlabs a node's cache of Huge blocks may hold.
     pub(crate) huge_cache_superslabs: usize,
     /// How much free memory a node keeps.

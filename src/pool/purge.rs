@@ -201,7 +201,7 @@ impl Pool<'_> {
 
     /// Whether the kernel may back the SuperSlab by a huge page.
     pub(super) fn may_be_huge(&self, superslab: SuperIndex) -> bool {
-        (superslab.0 - self.superslab(0).0) as usize >= self.settings.huge_from
+        (superslab.0 - self.superslab(0).0) as usize >= self.settings.huge.from()
     }
 }
 
