@@ -187,6 +187,33 @@ fn a_block_of_which_the_kernel_moves_a_part_only_keeps_its_contents() {
 }
 
 #[test]
+fn blocks_that_were_moved_leave_no_mappings_behind() {
+    let count = || std::fs::read_to_string("/proc/self/maps").expect("/proc").lines().count();
+    in_both_modes(|| {
+        block(&HEAP, 2 * MIB).free(&HEAP);
+        let (before, mut rng) = (count(), Rng::new(3));
+        let mut live: Vec<Block> = Vec::new();
+        for _ in 0..600 {
+            if live.len() < 40 {
+                live.push(block(&HEAP, MIB + 1 + rng.below(4 * MIB)));
+            }
+            let at = rng.below(live.len());
+            let size = live[at].size();
+            if size > 20 * MIB {
+                live.swap_remove(at).free(&HEAP);
+            } else {
+                assert!(live[at].resize(&HEAP, size + size / 2));
+            }
+        }
+        let most = count();
+        live.into_iter().for_each(|block| block.free(&HEAP));
+        trim();
+        assert!(most > before + 40, "blocks have been moved: {most} mappings, {before} before");
+        assert!(count() < before + 20, "{} mappings, {before} before", count());
+    });
+}
+
+#[test]
 fn where_the_kernel_moves_no_pages_no_addresses_are_lost() {
     const NARROW: NumaSlab = NumaSlab::with_config(Config::new().with_node_reserve_bytes(1 << 30));
     on_heap(NARROW, || {

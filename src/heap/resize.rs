@@ -119,12 +119,16 @@ impl Heap {
         let target = self.place_huge(node, size.new, size.align)?;
         let from = self.space.pointer(self.space.superslab_address(self.pool(node).superslab(old.start)));
         let bytes = size.old.next_multiple_of(PAGE_BYTES);
+        let to = self.huge_run(node, target.as_ptr(), new)?;
+        for number in to.start..to.start + old.len {
+            self.space.superslab(self.pool(node).superslab(number)).note_moved();
+        }
         // SAFETY: both are ours, committed, and do not overlap; nobody uses the target yet. The source
         // stays mapped and reads as zero.
         if let Err(stopped) = unsafe { memory::move_mappings(from, target, bytes) }
             && !self.finish_by_copying(node, from, target, size.old, stopped)
         {
-            self.abandon_huge(node, self.huge_run(node, target.as_ptr(), new)?);
+            self.abandon_huge(node, to);
             return None;
         }
         self.release_huge(from.as_ptr(), size.old);

@@ -172,8 +172,28 @@ impl Pool<'_> {
     /// Gives the memory of a run that the caller owns, of Huge blocks, back to the kernel, and the run to the
     /// range; it reads as zero then.
     pub(crate) fn discard(&self, run: Run) {
+        if self.empty_run(run) == Returned::Ordinary {
+            self.range().release(run);
+        }
+        self.budget.give(run.len * SUPERSLAB_BYTES);
+    }
+
+    /// Gives the memory of a run of Huge blocks that the caller owns back to the kernel.
+    ///
+    /// What was moved there is one mapping more, of which a process may have so many only
+    /// (`vm.max_map_count`), and stays one when it is empty. So another one takes its place, which the kernel
+    /// joins with those around it.
+    fn empty_run(&self, run: Run) -> Returned {
         let bytes = run.len * SUPERSLAB_BYTES;
         let at = self.space.pointer(self.space.superslab_address(self.superslab(run.start)));
+        let superslabs = || (run.start..run.start + run.len).map(|number| self.superslab(number));
+        if superslabs().any(|superslab| self.space.superslab(superslab).is_moved())
+            // SAFETY: the run is the caller's, and the block that lay there is not in use any more.
+            && unsafe { memory::reserve_at(at, bytes) }.is_ok()
+        {
+            superslabs().for_each(|superslab| self.space.superslab(superslab).note_unmoved());
+            return if self.renew(at, bytes) { Returned::Ordinary } else { Returned::Lost };
+        }
         // SAFETY: the block that lay there is not in use any more.
         if unsafe { memory::advise(at, bytes, Advice::DontNeed) }.is_err() {
             // Locked memory: the kernel keeps it as it is, so it would not read as zero. Clear it, so
@@ -181,8 +201,7 @@ impl Pool<'_> {
             // SAFETY: readable and writable, and nobody else's.
             unsafe { ptr::write_bytes(at.as_ptr(), 0, bytes) };
         }
-        self.range().release(run);
-        self.budget.give(bytes);
+        Returned::Ordinary
     }
 
     /// Gives freed Huge blocks back that have been kept for `age_ms`, as long as more is wanted; returns the

@@ -108,7 +108,10 @@ pub(crate) struct SuperSlab {
     /// 1 = a part went back to the kernel, so no huge page lies here any more. A hint, written by who gives a
     /// part back, and by the holder when all goes.
     split: AtomicU32,
-    reserved: [AtomicU32; 4],
+    /// 1 = pages were moved here, which are a mapping of their own for the kernel, 0 = this is a part of the
+    /// range's own mapping. Written by the owner of the Huge block, or of its run.
+    moved: AtomicU32,
+    reserved: [AtomicU32; 3],
 }
 
 const _: () = assert!(size_of::<SuperSlab>() == 64 && PIECES <= 64);
@@ -189,6 +192,22 @@ impl SuperSlab {
     /// Notes that ordinary memory lies here.
     pub(crate) fn note_ordinary(&self) {
         self.on_reserved.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether pages were moved here, for the owner of the run.
+    pub(crate) fn is_moved(&self) -> bool {
+        // Relaxed, here and below: the owner's; giving the run back publishes.
+        self.moved.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that pages were moved here.
+    pub(crate) fn note_moved(&self) {
+        self.moved.store(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a part of the range's own mapping lies here again.
+    pub(crate) fn note_unmoved(&self) {
+        self.moved.store(0, Ordering::Relaxed);
     }
 
     /// When the last piece came back, for the owner of a SuperSlab of which every piece is free.
