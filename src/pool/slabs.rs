@@ -41,7 +41,11 @@ impl Pool<'_> {
             return None;
         }
         let Run { first: slab, reads_zero } = self.take_run(Zone::of(class), shape.pieces as u32).ok()?;
-        if self.settings.touch_on_carve && !self.touch(slab, shape) {
+        // A reserved page is backed already, and lies at home. A part of it must not be dropped: Linux 5.18 to 6.0
+        // drops all of it.
+        let touches =
+            self.settings.touch_on_carve && !self.space.superslab(slab.superslab()).is_on_reserved();
+        if touches && !self.touch(slab, shape) {
             self.give_run(slab, shape.pieces as u32);
             return None;
         }
