@@ -62,6 +62,7 @@ fn a_freed_block_serves_the_next_request_of_its_size() {
 #[test]
 fn a_kept_block_that_must_read_as_zero_does() {
     in_both_modes(|| {
+        pin(&allowed_cpus()[..1]);
         for size in [2 * MIB, 3 * MIB + 5, 30 * MIB] {
             block(&HEAP, size).free(&HEAP);
             assert!(kept() >= size);
@@ -74,6 +75,7 @@ fn a_kept_block_that_must_read_as_zero_does() {
 #[test]
 fn a_longer_block_gives_its_rest_back() {
     in_both_modes(|| {
+        pin(&allowed_cpus()[..1]);
         let resident = status_bytes("VmRSS");
         block(&HEAP, 50 * MIB).free(&HEAP);
         let shorter = block(&HEAP, 42 * MIB);
@@ -217,6 +219,7 @@ fn blocks_that_were_moved_leave_no_mappings_behind() {
 fn where_the_kernel_moves_no_pages_no_addresses_are_lost() {
     const NARROW: NumaSlab = NumaSlab::with_config(Config::new().with_node_reserve_bytes(1 << 30));
     on_heap(NARROW, || {
+        pin(&allowed_cpus()[..1]);
         forbid(libc::SYS_mremap, libc::EPERM);
         for _ in 0..30 {
             let mut moved = block(&NARROW, 20 * MIB);
