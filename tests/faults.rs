@@ -206,7 +206,7 @@ fn from_some_moment_on_every_call_may_fail() {
             || fault::fail_from(n as u64),
             format_args!("every call from number {n} on fails"),
         ) {
-            n = effort::next(n) + n / 32;
+            n = effort::next(n) + n * effort::one_in() / 32;
         }
     });
 }

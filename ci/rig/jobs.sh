@@ -56,7 +56,8 @@ job numaslab-doctor host shapes,versions,arm plain 120
 for target in stress fork signals limits model modes corruption global_allocator large maintenance; do
   job numaslab $target n4 plain 600
 done
-# The rest of them, on a machine of their own, which runs beside that one.
-for target in huge unsized_blocks resident memory_groups maintained_stress fragmentation faults; do
+# The rest of them, on a machine of their own, which runs beside that one. Without `fragmentation`, whose heaps are
+# larger than these machines, and `floors`, which reads the sources.
+for target in huge unsized_blocks resident memory_groups maintained_stress faults; do
   job numaslab $target n4:6.12:2.41 plain 600
 done
