@@ -10,11 +10,11 @@ use numaslab::os::fault::{self, Call};
 use numaslab::{NumaSlab, maintain, stats, trim};
 use std::alloc::Layout;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::accounts::balance;
 use support::block::Block;
 use support::child::{aloud, fork, measured};
-use support::effort::{next, scale};
+use support::effort::{self, next, scale};
 use support::mode::{before_start, on_heap, start};
 use support::owned::{Owned, any_layout};
 use support::rng::Rng;
@@ -190,12 +190,9 @@ static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 static DEATHS: AtomicUsize = AtomicUsize::new(0);
 static BROKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Forks where the thread is, amid whatever it does: for the child that thread has died there, since it never
-/// returns from this handler. Neither side calls what may wait for a lock that the thread holds.
-extern "C" fn die_here(_: i32) {
-    if !SIGNALS.fetch_add(1, Ordering::Relaxed).is_multiple_of(SIGNALS_A_FORK) {
-        return;
-    }
+/// For the child the calling thread dies here, amid whatever it does: nothing that it began is ever ended. Neither
+/// side calls what may wait for a lock that the thread holds.
+fn die() {
     DEATHS.fetch_add(1, Ordering::Relaxed);
     let mut status = 0;
     // SAFETY: the call itself, since the C library's fork takes locks; the child calls nothing but the
@@ -214,6 +211,31 @@ extern "C" fn die_here(_: i32) {
         }
     }
     BROKEN.fetch_add(usize::from(status != 0), Ordering::Relaxed);
+}
+
+/// Dies at one signal in [`SIGNALS_A_FORK`].
+extern "C" fn die_now_and_then(_: i32) {
+    if SIGNALS.fetch_add(1, Ordering::Relaxed).is_multiple_of(SIGNALS_A_FORK) {
+        die();
+    }
+}
+
+/// Whether calls count at which [`die_at_a_call`] may die, and how many there were.
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Dies right before a call by which memory goes back: the first ones, then one in eleven.
+fn die_at_a_call(call: Call) {
+    let is_step = matches!(call, Call::Madvise | Call::Munmap | Call::Mmap | Call::Mprotect);
+    if is_step && COUNTING.load(Ordering::Relaxed) {
+        let number = CALLS.fetch_add(1, Ordering::Relaxed);
+        if number < scale(20) || number.is_multiple_of(11 * effort::one_in()) {
+            // The child's own calls are none of its business.
+            COUNTING.store(false, Ordering::Relaxed);
+            die();
+            COUNTING.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Whether blocks of all sizes are to be had, distinct and writable, and passes go through. Allocates nothing
@@ -253,9 +275,25 @@ fn survives() -> bool {
 }
 
 #[test]
+fn a_thread_that_dies_between_two_steps_of_a_release_leaves_a_heap_that_works() {
+    before_start(|_| {
+        fault::set_hook(die_at_a_call);
+        start(&EAGER);
+        COUNTING.store(true, Ordering::Relaxed);
+        release_step_by_step();
+        COUNTING.store(false, Ordering::Relaxed);
+        let (calls, deaths) = (CALLS.load(Ordering::Relaxed), DEATHS.load(Ordering::Relaxed));
+        measured(format_args!("{deaths} deaths at {calls} calls"));
+        assert!(deaths > 5, "{deaths} at {calls} calls");
+        assert_eq!(BROKEN.load(Ordering::Relaxed), 0, "of {deaths}");
+        is_whole();
+    });
+}
+
+#[test]
 fn a_thread_that_dies_amid_a_release_leaves_a_heap_that_works() {
     on_heap(EAGER, || {
-        ticker::install(die_here);
+        ticker::install(die_now_and_then);
         let ticker = Ticker::start();
         (0..scale(6)).for_each(|_| release_step_by_step());
         drop(ticker);
