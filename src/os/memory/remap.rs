@@ -164,7 +164,7 @@ unsafe fn move_pages(from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Result<(
 /// unmapped. Pages, protection and policy go with it.
 ///
 /// Errors: `EINVAL` if the ranges overlap, or for hugetlb memory before Linux 5.16: as after any other
-/// error of [`move_pages`] but its `EINVAL`.
+/// error of `move_pages` but its `EINVAL`.
 ///
 /// # Safety
 /// Both ranges belong to the caller; nobody uses the contents of `to`, and nobody uses `from` afterwards.
