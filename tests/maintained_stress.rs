@@ -229,7 +229,7 @@ fn die_at_a_call(call: Call) {
     let is_step = matches!(call, Call::Madvise | Call::Munmap | Call::Mmap | Call::Mprotect);
     if is_step && COUNTING.load(Ordering::Relaxed) {
         let number = CALLS.fetch_add(1, Ordering::Relaxed);
-        if number < scale(20) || number.is_multiple_of(11 * effort::one_in()) {
+        if number < 8 || number.is_multiple_of(11 * effort::one_in()) {
             // The child's own calls are none of its business.
             COUNTING.store(false, Ordering::Relaxed);
             die();

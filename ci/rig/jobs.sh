@@ -21,6 +21,7 @@ DEFAULT_GLIBC=2.36
 mode plain ''
 mode fallback 'export NUMASLAB_RSEQ=off'
 mode own-rseq 'export GLIBC_TUNABLES=glibc.pthread.rseq=0'
+mode brief 'export TEST_ONE_IN=16'
 mode balancing 'echo 1 >/proc/sys/kernel/numa_balancing'
 
 # Every shape of machine once.
@@ -58,6 +59,10 @@ for target in stress fork signals limits model modes corruption global_allocator
 done
 # The rest of them, on a machine of their own, which runs beside that one. Without `fragmentation`, whose heaps are
 # larger than these machines, and `floors`, which reads the sources.
-for target in huge unsized_blocks resident memory_groups maintained_stress faults; do
+for target in huge unsized_blocks resident memory_groups; do
   job numaslab $target n4:6.12:2.41 plain 600
 done
+# Each of their rounds is a process or a heap of many threads.
+job numaslab maintained_stress n4:6.12:2.41 brief 600
+# Calls for memory fail alike on any number of nodes.
+job numaslab faults n4:6.12:2.41 brief 900 --skip each_advice_may_be --skip each_call_for_memory
