@@ -44,7 +44,7 @@ job numaslab 'numa_*' n4 plain,fallback 300
 job numaslab 'numa_*' n4:6.1:2.41,n4:7.2:2.41 plain 300
 # Pages of the reserved pool, unequal on the nodes; kernels differ in how they move and count them.
 job numaslab numa_reserved huge,gig,memonly,n4:6.1:2.36,n4:6.12,n4:7.2:2.41 plain,fallback 600
-job numaslab reserved_pages huge plain 600
+job numaslab reserved_pages huge brief 600
 # What the allocator does when calls fail is the same on every kernel, and takes minutes.
 job numaslab reserved_pages n1:6.1:2.36,n1:7.2:2.41 plain 600 --skip each_call_on_the_way
 job numaslab numa_explicit n2,memonly,nomem,hetero plain 300
